@@ -1,0 +1,174 @@
+"""What the PostgreSQL source and target share: settings, connecting, quoting, and telling errors apart."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import psycopg
+from psycopg import errors as pg
+from pydantic import Field
+
+from tidegate.connect.config import Config, SecretStr
+from tidegate.errors import (
+    SourceAuthFailed,
+    SourceError,
+    SourceLogBroken,
+    SourceNoFreeSlot,
+    SourcePrivilegeMissing,
+    SourceSlotBusy,
+    SourceTableUnknown,
+    SourceUnreachable,
+    TargetAuthFailed,
+    TargetConflict,
+    TargetError,
+    TargetPrivilegeMissing,
+    TargetUnreachable,
+    TargetValueRefused,
+    TidegateError,
+)
+
+# One grammar for values whatever the server's or role's defaults are, so that copy and log agree (I6).
+SESSION = {
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "timezone": "UTC",
+    "xmloption": "content",
+    "search_path": "",
+    "lc_monetary": "C",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+
+class PostgresConfig(Config):
+    """How to reach one PostgreSQL database."""
+
+    host: str = Field(min_length=1, description="Host name or address, or the folder of a Unix socket.")
+    port: int = Field(5432, ge=1, le=65535, description="Port.")
+    database: str = Field(min_length=1, description="Database; a data source is one database.")
+    user: str = Field(min_length=1, description="User to connect as.")
+    password: SecretStr = Field(SecretStr(""), description="The user's password.")
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "prefer", description="How the connection is encrypted, as libpq names it."
+    )
+    connect_timeout_s: int = Field(10, ge=1, le=300, description="How long to wait for a connection, in seconds.")
+
+
+def conninfo(config: PostgresConfig, **more: str) -> str:
+    """A libpq connection string with the session settings every connection of Tidegate has. Holds the password."""
+    options = " ".join(f"-c {name}={_escape(value)}" for name, value in SESSION.items())
+    return psycopg.conninfo.make_conninfo(
+        host=config.host,
+        port=config.port,
+        dbname=config.database,
+        user=config.user,
+        password=config.password.get_secret_value(),
+        sslmode=config.sslmode,
+        connect_timeout=config.connect_timeout_s,
+        client_encoding="UTF8",
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        options=options,
+        **({"application_name": "tidegate"} | more),
+    )
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def connect(config: PostgresConfig, role: Literal["source", "target"], **more: Any) -> psycopg.Connection[Any]:
+    """An autocommit connection. Raises the error table's classes for `role`."""
+    try:
+        return psycopg.connect(conninfo(config), autocommit=True, **more)
+    except psycopg.Error as error:
+        raise translated(error, role, config) from error
+
+
+def quote(name: str) -> str:
+    """An identifier, quoted; the only place that does it for PostgreSQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(schema: str, name: str) -> str:
+    return f"{quote(schema)}.{quote(name)}"
+
+
+def literal(text: str) -> str:
+    """A string constant, quoted, for the few statements that take no parameters."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f" E'{escaped}'" if "\\" in text else f"'{escaped}'"
+
+
+_LOST = (
+    pg.AdminShutdown,
+    pg.CrashShutdown,
+    pg.CannotConnectNow,
+    pg.ConnectionFailure,
+    pg.TooManyConnections,
+    pg.DatabaseDropped,
+    pg.IdleInTransactionSessionTimeout,
+)
+_ROLLED_BACK = (
+    pg.DeadlockDetected,
+    pg.SerializationFailure,
+    pg.LockNotAvailable,
+    pg.QueryCanceled,
+    pg.ReadOnlySqlTransaction,
+    pg.InsufficientResources,
+)
+_AUTH = (pg.InvalidAuthorizationSpecification, pg.InvalidPassword, pg.InvalidCatalogName)
+
+
+def translated(error: psycopg.Error, role: Literal["source", "target"], config: PostgresConfig) -> TidegateError:
+    """The error table's class for what psycopg says. The server's message is kept as the cause only: it may quote
+    cell values (I8); names of constraints, columns and tables are taken over."""
+    place = f"{config.host}:{config.port}/{config.database}"
+    diag = error.diag
+    text = str(error)
+    if isinstance(error, _AUTH) or "authentication failed" in text or "no password supplied" in text:
+        auth = SourceAuthFailed if role == "source" else TargetAuthFailed
+        what = f'database "{config.database}" or user "{config.user}" is not accepted'
+        return auth(f"{place}: {what}")
+    if "does not exist" in text and diag.sqlstate is None and ("database" in text or "role" in text):
+        auth = SourceAuthFailed if role == "source" else TargetAuthFailed
+        return auth(f'{place}: database "{config.database}" or role "{config.user}" does not exist')
+    if isinstance(error, pg.InsufficientPrivilege):
+        privilege = SourcePrivilegeMissing if role == "source" else TargetPrivilegeMissing
+        return privilege(f"{place}: {diag.message_primary}")
+    if isinstance(error, _LOST) or (diag.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        lost = SourceUnreachable if role == "source" else TargetUnreachable
+        return lost(f"{place}: {_first_line(text)}")
+    if role == "source":
+        return _source_error(error, place)
+    return _target_error(error, place)
+
+
+def _source_error(error: psycopg.Error, place: str) -> SourceError:
+    if isinstance(error, pg.UndefinedTable):
+        return SourceTableUnknown(f"{place}: {error.diag.message_primary}")
+    if isinstance(error, pg.ConfigurationLimitExceeded):
+        return SourceNoFreeSlot(f"{place}: {error.diag.message_primary}")
+    if isinstance(error, pg.ObjectInUse):
+        return SourceSlotBusy(f"{place}: {error.diag.message_primary}")
+    if isinstance(error, (*_ROLLED_BACK, pg.LockNotAvailable)):
+        return SourceUnreachable(f"{place}: {error.diag.message_primary}")
+    return SourceLogBroken(f"{place}: the server answered {error.sqlstate} ({type(error).__name__})")
+
+
+def _target_error(error: psycopg.Error, place: str) -> TargetError:
+    diag = error.diag
+    if isinstance(error, _ROLLED_BACK):
+        return TargetConflict(f"{place}: {type(error).__name__}")
+    where = ".".join(part for part in (diag.schema_name, diag.table_name, diag.column_name) if part)
+    constraint = f" (constraint {diag.constraint_name})" if diag.constraint_name else ""
+    column = f" {where}" if where else ""
+    return TargetValueRefused(f"{place}:{column}{constraint}: {type(error).__name__} ({error.sqlstate})")
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else "no answer"

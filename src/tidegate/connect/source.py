@@ -1,0 +1,188 @@
+"""What the author of a source writes.
+
+A source describes tables, reads them in chunks under snapshots, and follows its log. The engine decides what is
+delivered (see `engine/handoff.py`); the source only has to be honest about what a snapshot sees.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from tidegate.connect.capability import Check, WriteMode
+from tidegate.connect.config import Config
+from tidegate.connect.target import KeyRange
+from tidegate.model.change import LogPart
+from tidegate.model.position import Position
+from tidegate.model.schema import DataType, TableName, TableSchema
+
+
+class SnapshotMark(ABC):
+    """Which transactions a snapshot of the source contains."""
+
+    @abstractmethod
+    def sees(self, transaction: Any) -> bool:
+        """Whether the (committed) transaction's changes are in the snapshot; `transaction` as in `LogPart`."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """The stored text; the source's `parse_mark` reads it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkMark:
+    """A chunk's snapshot, and the log's end just after it was taken: past it every transaction is unseen."""
+
+    seen: SnapshotMark
+    log_end: Position
+
+
+class ChunkReader(ABC):
+    """One chunk being read. `lock` may wait and runs on a helper thread; `mark` is quick and runs on the thread that
+    writes the log (R2); `rows` streams on the helper thread."""
+
+    @abstractmethod
+    def lock(self) -> None:
+        """Hold the table's shape still, before the snapshot: TRUNCATE and rewrites wait for the chunk."""
+
+    @abstractmethod
+    def mark(self) -> ChunkMark:
+        """Take the snapshot."""
+
+    @abstractmethod
+    def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+        """The schema as of the snapshot and the rows (text columns by name)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent; also ends a read under way. Callable from another thread."""
+
+
+class LogReader(ABC):
+    """The log from a position on, read by a thread of its own into a bounded queue."""
+
+    @abstractmethod
+    def take(self, timeout_s: float) -> list[LogPart]:
+        """The next parts in order; empty after `timeout_s`. Raises what ended the reading."""
+
+    @abstractmethod
+    def idle_position(self) -> Position | None:
+        """How far the log was read when everything handed out by `take` was all there was; None while more is
+        there or a transaction is open. Lets the position move although nothing happens in the task's tables."""
+
+    @abstractmethod
+    def acknowledge(self, position: Position) -> None:
+        """The target holds everything up to here, and the snapshot that needs it is stored (I1)."""
+
+    @abstractmethod
+    def log_end(self) -> Position:
+        """The end of the source's log as last heard."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What Continue needs to know about the log kept for a run."""
+
+    behind_bytes: int
+    """Log between the position asked for and the end of the log."""
+    safe_bytes: int | None
+    """How much more may be written before the source drops log the run needs; None: no limit is set."""
+
+
+class Source(ABC):
+    """A connector that reads. Class attributes declare it; instances hold what connections they need."""
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    Config: ClassVar[type[Config]]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def check(self) -> list[Check]:
+        """The connectivity test, a result per requirement; never raises for what it tests."""
+
+    @abstractmethod
+    def identity(self) -> tuple[str, ...]:
+        """What tells this server and database from every other, stable over restarts and copies of its address."""
+
+    @abstractmethod
+    def tables(self) -> list[TableName]:
+        """Every table that could be read."""
+
+    @abstractmethod
+    def schema(self, table: TableName) -> TableSchema:
+        """The table as it is now. Raises `SourceTableUnknown`."""
+
+    @abstractmethod
+    def refusals(self, table: TableSchema, mode: WriteMode) -> list[Exception]:
+        """Why this table cannot be followed in this mode (no key, no replica identity, privilege): errors to
+        raise."""
+
+    @abstractmethod
+    def parse_position(self, text: str) -> Position: ...
+
+    @abstractmethod
+    def parse_mark(self, text: str) -> SnapshotMark: ...
+
+    # --- a run ---
+
+    @abstractmethod
+    def begin(self, run: str, tables: Sequence[TableName]) -> Position:
+        """Make the source keep its log for this run and these tables, wait until no older transaction can hide
+        (R4), and return where the log begins. Anything a dead earlier attempt of the same run left is replaced. When it
+        fails nothing is left behind."""
+
+    @abstractmethod
+    def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        """Follow these too from now on; returns after the fence (R4)."""
+
+    @abstractmethod
+    def log_state(self, run: str, position: Position) -> LogState:
+        """Raises `PositionLost` when the log from the position on is not (or no longer certainly) there."""
+
+    @abstractmethod
+    def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
+        """Follow the log. Parts at or before the position do not come again."""
+
+    @abstractmethod
+    def now(self) -> SnapshotMark:
+        """A snapshot of this instant, for the gate (R1). Quick."""
+
+    @abstractmethod
+    def edges(self, table: TableSchema, *, can_order: Callable[[DataType], bool]) -> list[KeyRange]:
+        """How to cut the table into chunks, in key order and without a gap: the first is open below, the last above.
+        One open range when it has no key that can be ordered the same everywhere."""
+
+    @abstractmethod
+    def order(self, table: TableSchema) -> Callable[[Sequence[str]], Any]:
+        """Turns a key's texts into something that Python compares as the source compares the key in `edges`."""
+
+    @abstractmethod
+    def estimate(self, table: TableName) -> int:
+        """About how many rows the table has."""
+
+    @abstractmethod
+    def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
+        """A reader for one range."""
+
+    @abstractmethod
+    def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
+        """A reader for one key."""
+
+    @abstractmethod
+    def end(self, run: str) -> None:
+        """Let go of everything `begin` made. Idempotent."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent; never raises."""

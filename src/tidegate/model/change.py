@@ -1,0 +1,67 @@
+"""What a source's log says: changes, in parts of transactions.
+
+A row is a tuple of texts in the order of its schema's columns (see `Kind` for the grammar), with `None` for NULL
+and `UNCHANGED` for a large value the log left out because the update did not touch it. `UNCHANGED` is never NULL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from tidegate.model.position import Position
+from tidegate.model.schema import TableSchema
+
+
+class Unchanged:
+    """The type of `UNCHANGED`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED: Final = Unchanged()
+Cell: TypeAlias = "str | Unchanged | None"
+Row: TypeAlias = "tuple[Cell, ...]"
+
+
+class Op(StrEnum):
+    """What happened to a row; `READ` is a row of the full copy."""
+
+    READ = "read"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    TRUNCATE = "truncate"
+
+
+class Change(NamedTuple):
+    """One change of one table. `old` holds at least the key's columns where the key changed and for a delete; for an
+    update without it, the key is the new row's. A truncate has neither row."""
+
+    table: TableSchema
+    op: Op
+    old: Row | None
+    new: Row | None
+
+
+@dataclass(slots=True)
+class LogPart:
+    """A whole transaction, or a part of one that is too large to be held at once."""
+
+    transaction: Any
+    """What a `SnapshotMark` of the same source needs to decide whether it sees the transaction."""
+    committed_at_us: int
+    """When the source committed, in microseconds since 1970-01-01 UTC."""
+    changes: list[Change]
+    first_index: int
+    """How many changes of the transaction came in earlier parts."""
+    ends: bool
+    """Whether the transaction's commit is reached with this part."""
+    position: Position
+    """Where the log is read on from once this part is in the target."""
+    commit: Position
+    """The transaction's own position, the same in all its parts."""

@@ -67,12 +67,8 @@ class LogReader(ABC):
 
     @abstractmethod
     def take(self, timeout_s: float) -> list[LogPart]:
-        """The next parts in order; empty after `timeout_s`. Raises what ended the reading."""
-
-    @abstractmethod
-    def idle_position(self) -> Position | None:
-        """How far the log was read when everything handed out by `take` was all there was; None while more is
-        there or a transaction is open. Lets the position move although nothing happens in the task's tables."""
+        """The next parts in order; empty after `timeout_s`. Raises what ended the reading. A part without a
+        transaction only moves the position: the log was read that far and held nothing for this run."""
 
     @abstractmethod
     def acknowledge(self, position: Position) -> None:

@@ -200,8 +200,8 @@ class Target(ABC):
     @abstractmethod
     def prepare(self, table: TargetTable, *, create: bool, replace: bool) -> bool:
         """Make the table ready before its first rows: create it where missing (`create`), else check it
-        (`TargetMisfit`, `TargetTableMissing`). In upsert a table that holds rows this task never wrote is `TargetNotEmpty` unless
-        `replace`. Returns whether the table is known to be empty. Idempotent."""
+        (`TargetMisfit`, `TargetTableMissing`). In upsert a table that holds rows this task never wrote is
+        `TargetNotEmpty` unless `replace`. Returns whether the table is known to be empty. Idempotent."""
 
     @abstractmethod
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:

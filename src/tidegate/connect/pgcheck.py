@@ -1,0 +1,141 @@
+"""The connectivity test of a PostgreSQL source: one line per requirement, each with what was found and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from tidegate.connect.capability import Check
+from tidegate.connect.postgres import PostgresConfig, connect, quoted, translated
+from tidegate.errors import (
+    SourceAuthFailed,
+    SourceLogDisabled,
+    SourceNoFreeSlot,
+    SourcePrivilegeMissing,
+    SourceUnreachable,
+    SourceVersionUnsupported,
+    TidegateError,
+)
+from tidegate.model.schema import TableName
+
+OLDEST_MAJOR, NEWEST_MAJOR = 14, 18
+
+
+def connectivity(config: PostgresConfig) -> list[Check]:
+    """Reachable, authenticated, version, log level, privileges, slots, senders. Stops where the rest cannot be seen."""
+    try:
+        connection = connect(config, "source")
+    except SourceUnreachable as error:
+        return [_failed("reachable", error)]
+    except TidegateError as error:
+        return [Check("reachable", True, f"{config.host}:{config.port}"), _failed("authenticated", error)]
+    checks = [
+        Check("reachable", True, f"{config.host}:{config.port}"),
+        Check("authenticated", True, f"{config.user} on {config.database}"),
+    ]
+    with connection:
+        try:
+            checks += [_version(connection), _log_level(connection), _privileges(connection, config)]
+            checks += _slots(connection)
+        except psycopg.Error as error:
+            checks.append(_failed("answers", translated(error, "source", config)))
+    return checks
+
+
+def _failed(name: str, error: TidegateError) -> Check:
+    return Check(name, False, error.detail, error.advice, error.code)
+
+
+def _judged(name: str, ok: bool, found: str, error: type[TidegateError]) -> Check:
+    return Check(name, ok, found) if ok else Check(name, False, found, error.advice, error.code)
+
+
+def _version(connection: psycopg.Connection[Any]) -> Check:
+    number = connection.info.server_version
+    ok = OLDEST_MAJOR <= number // 10_000 <= NEWEST_MAJOR
+    return _judged("version", ok, f"PostgreSQL {number // 10_000}.{number % 10_000}", SourceVersionUnsupported)
+
+
+def _log_level(connection: psycopg.Connection[Any]) -> Check:
+    level = _value(connection, "show wal_level")
+    return _judged("log level", level == "logical", f"wal_level = {level}", SourceLogDisabled)
+
+
+def _privileges(connection: psycopg.Connection[Any], config: PostgresConfig) -> Check:
+    row = connection.execute(
+        "select rolsuper or rolreplication, rolsuper or pg_catalog.has_database_privilege(current_database(), 'CREATE')"
+        " from pg_catalog.pg_roles where rolname = current_user"
+    ).fetchone()
+    replication, create = row or (False, False)
+    missing = [
+        text
+        for ok, text in (
+            (replication or _managed_replication(connection), f'ALTER ROLE "{config.user}" REPLICATION'),
+            (create, f'GRANT CREATE ON DATABASE "{config.database}" TO "{config.user}"'),
+        )
+        if not ok
+    ]
+    found = f"missing: {'; '.join(missing)}" if missing else "may replicate and create a publication"
+    return _judged("privileges", not missing, found, SourcePrivilegeMissing)
+
+
+def _managed_replication(connection: psycopg.Connection[Any]) -> bool:
+    """Managed services hand replication out as membership in a role of their own."""
+    return bool(
+        _value(
+            connection,
+            "select exists(select from pg_catalog.pg_roles where rolname in ('rds_replication', 'rds_superuser')"
+            " and pg_catalog.pg_has_role(current_user, oid, 'member'))",
+        )
+    )
+
+
+def _slots(connection: psycopg.Connection[Any]) -> list[Check]:
+    slots = int(_value(connection, "show max_replication_slots"))
+    used = int(_value(connection, "select count(*) from pg_catalog.pg_replication_slots"))
+    senders = int(_value(connection, "show max_wal_senders"))
+    busy = int(_value(connection, "select count(*) from pg_catalog.pg_stat_replication"))
+    return [
+        _judged("slots free", used < slots, f"{slots - used} of {slots}", SourceNoFreeSlot),
+        _judged("senders free", busy < senders, f"{senders - busy} of {senders}", SourceNoFreeSlot),
+    ]
+
+
+def _value(connection: psycopg.Connection[Any], statement: str) -> Any:
+    row = connection.execute(statement).fetchone()
+    return row[0] if row else None
+
+
+def refused_by(checks: list[Check]) -> list[TidegateError]:
+    """What a connectivity test found wrong, as errors to raise."""
+    known: tuple[type[TidegateError], ...] = (
+        SourceUnreachable,
+        SourceAuthFailed,
+        SourceVersionUnsupported,
+        SourceLogDisabled,
+        SourcePrivilegeMissing,
+        SourceNoFreeSlot,
+    )
+    by_code = {error.code: error for error in known}
+    return [by_code.get(check.code, SourceUnreachable)(check.found) for check in checks if not check.ok]
+
+
+def privilege_refusals(connection: psycopg.Connection[Any], table: TableName, oid: int) -> list[Exception]:
+    """What following this table still needs granted."""
+    row = connection.execute(
+        "select pg_catalog.has_table_privilege(%s::oid, 'SELECT'), pg_catalog.has_schema_privilege(n.oid, 'USAGE'),"
+        " pg_catalog.pg_has_role(c.relowner, 'USAGE') from pg_catalog.pg_class c"
+        " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = %s::oid",
+        (oid, oid),
+    ).fetchone()
+    select, usage, owner = row or (False, False, False)
+    name = quoted(table.schema, table.name)
+    refused: list[Exception] = []
+    if not usage:
+        refused.append(SourcePrivilegeMissing(f"{table}: GRANT USAGE ON SCHEMA to the user is missing"))
+    if not select:
+        refused.append(SourcePrivilegeMissing(f"{table}: GRANT SELECT ON {name} to the user is missing"))
+    if not owner:
+        refused.append(SourcePrivilegeMissing(f"{table}: only its owner (or a member of that role) may publish it"))
+    return refused

@@ -1,0 +1,151 @@
+"""Reading one chunk of a PostgreSQL table: lock, snapshot, COPY."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from pyarrow import csv
+
+from tidegate.connect import pgtypes
+from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
+from tidegate.connect.postgres import PostgresConfig, connect, literal, quote, quoted, translated
+from tidegate.connect.source import ChunkMark, ChunkReader
+from tidegate.connect.target import KeyRange
+from tidegate.errors import SourceLogBroken, SourceTableUnknown
+from tidegate.model.schema import Kind, TableName, TableSchema
+
+BLOCK_BYTES = 4 << 20
+LOCK_TIMEOUT_S = 5
+
+
+class PgChunk(ChunkReader):
+    """See `ChunkReader`. The transaction is read only and ends with `close`."""
+
+    def __init__(self, config: PostgresConfig, table: TableName, condition: str) -> None:
+        self._config = config
+        self._table = table
+        self._condition = condition
+        self._connection: psycopg.Connection[Any] | None = None
+        self._facts: pgtypes.TableFacts | None = None
+
+    def lock(self) -> None:
+        self._connection = connection = connect(self._config, "source")
+        try:
+            self._facts = pgtypes.read_facts(connection, self._table)
+            if self._facts is None:
+                raise SourceTableUnknown(f"{self._table} no longer exists")
+            connection.execute("begin isolation level repeatable read read only")
+            connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            # Before the snapshot: TRUNCATE and rewrites are not versioned; with the lock they wait for the chunk.
+            connection.execute(f"lock table {self._relation()} in access share mode")
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
+
+    def mark(self) -> ChunkMark:
+        try:
+            row = (
+                self._open()
+                .execute("select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text")
+                .fetchone()
+            )
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
+        seen, end = row if row else ("", "0/0")
+        return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(end)))
+
+    def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+        facts = self._facts
+        if facts is None:
+            raise SourceTableUnknown(f"{self._table} was not locked")
+        try:
+            schema = pgtypes.read_schema(self._open(), self._table, facts.oid)
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
+        return schema, self._read(schema)
+
+    def _read(self, schema: TableSchema) -> Iterator[pa.RecordBatch]:
+        columns = ", ".join(quote(name) for name in schema.names)
+        query = f"copy (select {columns} from {self._relation()} t where {self._condition})"
+        held, size = [], 0
+        try:
+            with self._open().cursor() as cursor, cursor.copy(f"{query} to stdout (format csv, force_quote *)") as copy:
+                for block in copy:
+                    held.append(block)
+                    size += len(block)
+                    if size >= BLOCK_BYTES:  # blocks are whole rows, so cutting between them cuts between rows
+                        yield from batches(b"".join(held), schema.names)
+                        held, size = [], 0
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
+        if held:
+            yield from batches(b"".join(held), schema.names)
+
+    def close(self) -> None:
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        with suppress(psycopg.Error):  # thrown away anyway: the server ends the query when the socket closes
+            connection.cancel_safe(timeout=2)
+        connection.close()
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            raise SourceTableUnknown(f"{self._table} was not locked")
+        return self._connection
+
+    def _relation(self) -> str:
+        only = "" if self._facts is not None and self._facts.partitioned else "only "
+        return only + quoted(self._table.schema, self._table.name)
+
+
+def batches(data: bytes, names: tuple[str, ...]) -> list[pa.RecordBatch]:
+    """COPY's CSV (everything but NULL quoted) as text columns. Raises `SourceLogBroken`."""
+    try:
+        table = csv.read_csv(
+            io.BytesIO(data),
+            read_options=csv.ReadOptions(use_threads=False, column_names=list(names), block_size=len(data) + 1),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise SourceLogBroken("the rows of a chunk are not the text they should be") from error
+    return list(table.to_batches())
+
+
+def range_condition(table: TableSchema, keys: KeyRange | None, exactly: tuple[str, ...] | None = None) -> str:
+    """The SQL condition for a range of keys, or for one key."""
+    if exactly is not None:
+        return " and ".join(
+            f"t.{quote(name)} = {_value(table, name, text)}" for name, text in zip(table.key, exactly, strict=True)
+        )
+    conditions = []
+    if keys is not None and keys.after is not None:
+        conditions.append(_compared(table, ">", keys.after))
+    if keys is not None and keys.upto is not None:
+        conditions.append(_compared(table, "<=", keys.upto))
+    return " and ".join(conditions) or "true"
+
+
+def _compared(table: TableSchema, sign: str, bound: tuple[str, ...]) -> str:
+    names = table.key[: len(bound)]
+    left = ", ".join(_column(table, name) for name in names)
+    right = ", ".join(_value(table, name, text) for name, text in zip(names, bound, strict=True))
+    return f"({left}) {sign} ({right})"
+
+
+def _column(table: TableSchema, name: str) -> str:
+    return f"t.{quote(name)}" + (' collate "C"' if table.column(name).type.kind is Kind.TEXT else "")
+
+
+def _value(table: TableSchema, name: str, text: str) -> str:
+    return f"{literal(text).strip()}::{table.column(name).type.native}"

@@ -1,0 +1,141 @@
+"""What PostgreSQL's catalogue says about tables, columns and types, as the model says it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import psycopg
+
+from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
+
+# Object ids below this are the same in every server.
+FIRST_OWN_OID = 16384
+
+_KINDS = {
+    16: Kind.BOOL,
+    17: Kind.BYTES,
+    18: Kind.TEXT,
+    19: Kind.TEXT,
+    20: Kind.INT64,
+    21: Kind.INT16,
+    23: Kind.INT32,
+    25: Kind.TEXT,
+    26: Kind.INT64,
+    114: Kind.JSON,
+    700: Kind.FLOAT32,
+    701: Kind.FLOAT64,
+    1042: Kind.TEXT,
+    1043: Kind.TEXT,
+    1082: Kind.DATE,
+    1083: Kind.TIME,
+    1114: Kind.TIMESTAMP,
+    1184: Kind.TIMESTAMPTZ,
+    1186: Kind.INTERVAL,
+    1266: Kind.TIMETZ,
+    1700: Kind.DECIMAL,
+    2950: Kind.UUID,
+    3802: Kind.JSON,
+}
+
+# Built in, but their text names things only this database has: carried as text.
+_LOCAL = frozenset({24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 1033})
+
+
+class TypeRow(NamedTuple):
+    oid: int
+    shown: str
+    sort: str
+    """`typtype`: b base, c composite, d domain, e enum, m multirange, r range, p pseudo."""
+    base_oid: int
+    base_modifier: int
+    element_oid: int
+
+
+def read_type(connection: psycopg.Connection[Any], oid: int, modifier: int) -> DataType:
+    """The type as the model says it. Raises `psycopg.Error`; an unknown oid (dropped meanwhile) is carried as text."""
+    row = connection.execute(
+        "select t.oid::int8, format_type(t.oid, %s), t.typtype::text, t.typbasetype::int8, t.typtypmod,"
+        " case when t.typlen = -1 and t.oid not in (22, 30)"
+        " and t.typsubscript::text like '%%array_subscript_handler' then t.typelem::int8 else 0"
+        " end from pg_catalog.pg_type t where t.oid = %s",
+        (modifier, oid),
+    ).fetchone()
+    if row is None:
+        return DataType(Kind.OTHER, "text")
+    found = TypeRow(*row)
+    if found.sort == "d":  # a domain travels as what it is made of
+        base_modifier = found.base_modifier if found.base_modifier >= 0 else modifier
+        return read_type(connection, found.base_oid, base_modifier)
+    if found.element_oid:
+        element = read_type(connection, found.element_oid, modifier)
+        return DataType(Kind.OTHER, f"{element.native}[]")
+    if found.oid >= FIRST_OWN_OID or found.oid in _LOCAL:
+        kind = Kind.TEXT if found.sort == "e" else Kind.OTHER
+        return DataType(kind, "text")
+    return _built_in(found, modifier)
+
+
+def _built_in(found: TypeRow, modifier: int) -> DataType:
+    kind = _KINDS.get(found.oid, Kind.OTHER)
+    if kind is Kind.DECIMAL and modifier >= 4:
+        packed = modifier - 4
+        scale = packed & 0x7FF
+        return DataType(kind, found.shown, (packed >> 16) & 0xFFFF, scale - 0x800 if scale & 0x400 else scale)
+    if found.oid in (1042, 1043) and modifier >= 4:
+        return DataType(kind, found.shown, length=modifier - 4)
+    return DataType(kind, found.shown)
+
+
+_COLUMNS = """
+select a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
+       case when a.atthasmissing then (a.attmissingval::text::text[])[1] end
+  from pg_catalog.pg_attribute a
+ where a.attrelid = %s and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+ order by a.attnum
+"""
+
+_KEY = """
+select array_agg(a.attname::text order by k.position)
+  from pg_catalog.pg_index i
+  join pg_catalog.pg_class c on c.oid = i.indrelid
+ cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, position)
+  join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+ where i.indrelid = %s and k.position <= i.indnkeyatts and i.indimmediate and i.indisvalid
+   and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end
+"""
+
+
+class TableFacts(NamedTuple):
+    """What is decided by the catalogue and not part of the schema."""
+
+    oid: int
+    partitioned: bool
+    identity: str
+    """`relreplident`."""
+    column_count: int
+    """All columns, generated ones too."""
+
+
+def read_facts(connection: psycopg.Connection[Any], table: TableName) -> TableFacts | None:
+    """None if there is no such table (a partition is not one: its root is)."""
+    row = connection.execute(
+        "select c.oid::int8, c.relkind = 'p', c.relreplident::text,"
+        " (select count(*) from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0"
+        "   and not a.attisdropped)"
+        " from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p') and not c.relispartition"
+        " and c.relpersistence = 'p'",
+        (table.schema, table.name),
+    ).fetchone()
+    return None if row is None else TableFacts(*row)
+
+
+def read_schema(connection: psycopg.Connection[Any], table: TableName, oid: int) -> TableSchema:
+    """The table's columns (generated ones are left out: the log does not carry them) and its key."""
+    columns = tuple(
+        Column(name, read_type(connection, type_oid, modifier), not not_null, missing)
+        for name, type_oid, modifier, not_null, missing in connection.execute(_COLUMNS, (oid,)).fetchall()
+    )
+    row = connection.execute(_KEY, (oid,)).fetchone()
+    key = tuple(row[0]) if row and row[0] else ()
+    return TableSchema(table, columns, key, "postgres")

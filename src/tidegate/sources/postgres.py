@@ -1,0 +1,412 @@
+"""Read PostgreSQL 14 to 18: full copy by COPY in chunks, then the log by a replication slot and `pgoutput`.
+
+A run owns one publication and one slot, both named `tidegate_<run>`; `end` drops them. Nothing else is created at the
+source, and nothing is written to its tables.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg import errors as pg
+
+from tidegate.connect import pgtypes
+from tidegate.connect.capability import Check, WriteMode
+from tidegate.connect.pgcheck import connectivity, privilege_refusals
+from tidegate.connect.pgchunk import PgChunk, range_condition
+from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
+from tidegate.connect.pgreplication import PgLog
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo, quote, quoted, translated
+from tidegate.connect.source import ChunkReader, LogReader, LogState, Source
+from tidegate.connect.target import KeyRange
+from tidegate.decode import pgoutput
+from tidegate.errors import (
+    PositionLost,
+    SourceIdentityMissing,
+    SourceNoKey,
+    SourceSlotBusy,
+    SourceTableUnknown,
+    SourceUnreachable,
+    TaskInvalid,
+)
+from tidegate.model.position import Position
+from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
+
+FENCE_DEADLINE_S = 150.0
+SLOT_FREE_DEADLINE_S = 20.0
+CHUNK_BYTES = 16 << 20
+CHUNK_ROWS_MIN, CHUNK_ROWS_MAX = 1_000, 100_000
+# Above this many rows the chunks' edges come from a sample instead of the whole key.
+EXACT_EDGES_ROWS_MAX = 300_000
+
+# Key types whose order Python can reproduce from their text.
+ORDERED = {20, 21, 23, 25, 26, 17, 1043, 1082, 1114, 1184, 1700, 2950}
+TEXTUAL = {25, 1043}
+
+
+class PostgresSource(Source):
+    kind: ClassVar[str] = "postgres"
+    title: ClassVar[str] = "PostgreSQL"
+    Config = PostgresConfig
+
+    def __init__(self, config: PostgresConfig) -> None:
+        self.config: PostgresConfig = config
+        self._held: psycopg.Connection[Any] | None = None
+        self._types: dict[tuple[int, int], DataType] = {}
+
+    # --- what it is and has ---
+
+    def check(self) -> list[Check]:
+        return connectivity(self.config)
+
+    def identity(self) -> tuple[str, ...]:
+        row = self._one("select system_identifier::text from pg_catalog.pg_control_system()")
+        return ("postgres", str(row[0]), self.config.database)
+
+    def tables(self) -> list[TableName]:
+        rows = self._all(
+            "select n.nspname, c.relname from pg_catalog.pg_class c"
+            " join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
+            " where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'"
+            " and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_toast%%'"
+            " order by 1, 2"
+        )
+        return [TableName(*row) for row in rows]
+
+    def schema(self, table: TableName) -> TableSchema:
+        with self._translating() as connection:
+            facts = pgtypes.read_facts(connection, table)
+            if facts is None:
+                raise SourceTableUnknown(f"{table} does not exist in {self.config.database}")
+            return pgtypes.read_schema(connection, table, facts.oid)
+
+    def refusals(self, table: TableSchema, mode: WriteMode) -> list[Exception]:
+        with self._translating() as connection:
+            facts = pgtypes.read_facts(connection, table.name)
+            if facts is None:
+                return [SourceTableUnknown(f"{table.name} does not exist in {self.config.database}")]
+            refused = privilege_refusals(connection, table.name, facts.oid)
+        if not table.columns:
+            refused.append(TaskInvalid(f"{table.name} has no columns that could be copied"))
+        if mode is WriteMode.UPSERT and not table.key:
+            refused.append(SourceNoKey(f"{table.name} has no primary key or replica identity index to upsert by"))
+        if facts.identity == "n" or (facts.identity == "d" and not table.key):
+            why = "REPLICA IDENTITY NOTHING" if facts.identity == "n" else "no primary key"
+            refused.append(
+                SourceIdentityMissing(
+                    f"{table.name} has {why}: once followed, its own UPDATE and DELETE would be refused by the server"
+                )
+            )
+        if facts.identity == "i" and not table.key:
+            refused.append(SourceIdentityMissing(f"{table.name}: the index of its replica identity is gone"))
+        return refused
+
+    def parse_position(self, text: str) -> PgPosition:
+        return PgPosition.parse(text)
+
+    def parse_mark(self, text: str) -> PgSnapshot:
+        return PgSnapshot(text)
+
+    # --- a run's slot and publication ---
+
+    def begin(self, run: str, tables: Sequence[TableName]) -> PgPosition:
+        self.end(run)
+        try:
+            self._run(
+                f"create publication {self._name(run)} for table {self._listed(tables)}"
+                " with (publish_via_partition_root = true)"
+            )
+            with self._translating() as connection:
+                connection.execute(f"set statement_timeout = {int(FENCE_DEADLINE_S * 1000)}")
+                try:
+                    row = connection.execute(
+                        "select lsn::text from pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput')",
+                        (f"tidegate_{run}",),
+                    ).fetchone()
+                except pg.QueryCanceled as error:
+                    raise SourceUnreachable(f"the slot waits for older transactions: {self._elders()}") from error
+                finally:
+                    connection.execute("set statement_timeout = 0")
+            self._fence()
+        except BaseException:
+            self.end(run)
+            raise
+        return PgPosition(parse_lsn(row[0] if row else "0/0"))
+
+    def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        self._run(f"alter publication {self._name(run)} add table {self._listed(tables)}")
+        self._fence()
+
+    def _fence(self) -> None:
+        """R4: wait until every transaction that could have been missed has ended. One that committed before the slot
+        (or before the table was published) may still be invisible to snapshots; its rows would be in neither."""
+        border = int(self._one("select pg_catalog.pg_current_xact_id()::text")[0])
+        until = time.monotonic() + FENCE_DEADLINE_S
+        while int(self._one("select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text")[0]) <= border:
+            if time.monotonic() > until:
+                raise SourceUnreachable(f"transactions older than the task are still open: {self._elders()}")
+            time.sleep(0.02)
+
+    def _elders(self) -> str:
+        rows = self._all(
+            "select format('pid %s, %s, open since %s', pid, usename, xact_start::timestamptz(0))"
+            "  from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()"
+            " union all select format('prepared %s since %s', gid, prepared::timestamptz(0))"
+            "  from pg_catalog.pg_prepared_xacts limit 5"
+        )
+        return "; ".join(row[0] for row in rows) or "nobody can be named"
+
+    def log_state(self, run: str, position: Position) -> LogState:
+        rows = self._all(
+            "select s.confirmed_flush_lsn::text, s.wal_status, s.safe_wal_size, s.plugin, s.database,"
+            " pg_catalog.pg_current_wal_insert_lsn()::text"
+            " from pg_catalog.pg_replication_slots s where s.slot_name = %s",
+            (f"tidegate_{run}",),
+        )
+        slot = f"slot tidegate_{run}"
+        if not rows:
+            raise PositionLost(f"{slot} no longer exists on {self.config.host}:{self.config.port}")
+        confirmed, status, safe, plugin, database, end = rows[0]
+        if status == "lost" or confirmed is None:
+            raise PositionLost(f"{slot} was invalidated by the server (wal_status {status})")
+        if plugin != "pgoutput" or database != self.config.database:
+            raise PositionLost(f"{slot} is now another one (plugin {plugin}, database {database})")
+        wanted = PgPosition.of(position).lsn
+        if parse_lsn(confirmed) > wanted:  # I2: the log between the two is not promised any more
+            raise PositionLost(f"{slot} stands at {confirmed}, the task needs the log from {lsn_text(wanted)}")
+        return LogState(max(0, parse_lsn(end) - wanted), safe)
+
+    def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
+        start = PgPosition.of(position)
+        self.log_state(run, start)
+        self._free_slot(run)
+        version = self._connection().info.server_version // 10_000
+        spoken = protocol or (4 if version >= 16 else 3 if version >= 15 else 2)
+        options = {"proto_version": str(spoken), "publication_names": f"tidegate_{run}"}
+        if version >= 16:
+            options["origin"] = "any"
+        until = time.monotonic() + SLOT_FREE_DEADLINE_S
+        while True:
+            try:
+                text = conninfo(self.config, replication="database", application_name=f"tidegate {run}")
+                return PgLog(text, f"tidegate_{run}", start, options, self._describe)
+            except SourceUnreachable as error:
+                if "is active for PID" not in error.detail:
+                    raise
+                if time.monotonic() > until:
+                    raise SourceSlotBusy(error.detail) from error
+                time.sleep(0.05)
+
+    def _free_slot(self, run: str) -> None:
+        """A dead worker's session may hold the slot until the server notices; the epoch already took its right (I5)."""
+        self._all(
+            "select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots"
+            " where slot_name = %s and active_pid is not null",
+            (f"tidegate_{run}",),
+        )
+
+    def _describe(self, relation: pgoutput.Relation) -> TableSchema:
+        """A table as the log shows it: its own columns and types, the catalogue's key and defaults. Called by the
+        reading thread with a connection of its own."""
+        name = TableName(relation.schema, relation.name)
+        with connect(self.config, "source") as connection:
+            facts = pgtypes.read_facts(connection, name)
+            now = pgtypes.read_schema(connection, name, facts.oid) if facts else None
+            known = {column.name: column for column in now.columns} if now else {}
+            columns = []
+            for shown in relation.columns:
+                type = pgtypes.read_type(connection, shown.type_oid, shown.type_modifier)
+                column = known.get(shown.name)
+                same = column is not None and column.type == type
+                columns.append(column if same and column else Column(shown.name, type))
+        identity = tuple(column.name for column in relation.columns if column.identity)
+        key = now.key if now and set(now.key) <= {c.name for c in columns} else ()
+        if relation.identity in "di" and set(key) != set(identity):
+            key = identity
+        return TableSchema(name, tuple(columns), key, self.kind)
+
+    def now(self) -> PgSnapshot:
+        return PgSnapshot(self._one("select pg_catalog.pg_current_snapshot()::text")[0])
+
+    def end(self, run: str) -> None:
+        until = time.monotonic() + SLOT_FREE_DEADLINE_S
+        while True:
+            self._free_slot(run)
+            try:
+                self._all(
+                    "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots"
+                    " where slot_name = %s",
+                    (f"tidegate_{run}",),
+                )
+                break
+            except SourceSlotBusy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+        self._run(f"drop publication if exists {self._name(run)}")
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    # --- the full copy ---
+
+    def estimate(self, table: TableName) -> int:
+        return self._size(table)[0]
+
+    def _size(self, table: TableName) -> tuple[int, int]:
+        """About how many rows and bytes, over all partitions."""
+        rows, pages, size = self._one(
+            "with tree as (select %s::regclass oid union"
+            "   select relid from pg_catalog.pg_partition_tree(%s::regclass) where isleaf)"
+            " select sum(greatest(c.reltuples, 0))::int8,"
+            " sum(case when c.reltuples < 0 then 0 else c.relpages end)::int8,"
+            " sum(pg_catalog.pg_table_size(c.oid))::int8 from tree join pg_catalog.pg_class c using (oid)",
+            (quoted(table.schema, table.name),) * 2,
+        )
+        if not pages:  # never analysed: the usual width of a row has to do
+            rows = max(rows, size // 100)
+        return int(rows), int(size)
+
+    def edges(self, table: TableSchema, *, can_order: Callable[[DataType], bool]) -> list[KeyRange]:
+        keys = self._ordered_key(table, can_order)
+        rows, size = self._size(table.name)
+        if not keys or size <= CHUNK_BYTES:
+            return [KeyRange(None, None)]
+        per_chunk = max(CHUNK_ROWS_MIN, min(CHUNK_ROWS_MAX, int(CHUNK_BYTES / max(1.0, size / max(1, rows)))))
+        if any(scans for _, scans in keys):
+            per_chunk *= 8  # no index in this order: every chunk reads the whole table
+        cuts = self._cuts(table, [sort for sort, _ in keys], rows, per_chunk)
+        bounds: list[tuple[str, ...] | None] = [None, *cuts, None]
+        return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
+
+    def _cuts(self, table: TableSchema, sorts: list[str], rows: int, per_chunk: int) -> list[tuple[str, ...]]:
+        names = [quote(name) for name in table.key[: len(sorts)]]
+        relation = quoted(table.name.schema, table.name.name)
+        sample = ""
+        if rows > EXACT_EDGES_ROWS_MAX:
+            wanted = 200 * rows / per_chunk
+            sample = f" tablesample system ({min(100.0, 100.0 * wanted / rows):.6f})"
+            per_chunk = 200
+        found = self._all(
+            f"select {', '.join(f'k{i}::text' for i in range(len(names)))} from (select"
+            f" {', '.join(f'{name} k{i}' for i, name in enumerate(names))},"
+            f" row_number() over (order by {', '.join(sorts)}) r from {relation}{sample}) x"
+            f" where r %% %s = 0 order by r",
+            (per_chunk,),
+        )
+        return list(dict.fromkeys(tuple(row) for row in found))
+
+    def _ordered_key(self, table: TableSchema, can_order: Callable[[DataType], bool]) -> list[tuple[str, bool]]:
+        """The leading key columns whose order is the same here, in Python and at the target: each as a sort expression,
+        and whether no index has that order."""
+        rows = self._all(
+            "select a.attname, case when t.typtype = 'd' then 0 else t.oid::int8 end,"
+            " coalesce(c.collisdeterministic, true),"
+            " coalesce(c.collcollate = 'C' or (c.collprovider = 'd' and d.datcollate in ('C', 'POSIX')), true) from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid"
+            " left join pg_catalog.pg_collation c on c.oid = a.attcollation"
+            " join pg_catalog.pg_database d on d.datname = current_database()"
+            " where a.attrelid = %s::regclass and a.attname = any(%s)",
+            (quoted(table.name.schema, table.name.name), list(table.key)),
+        )
+        facts = {name: (oid, deterministic, plain) for name, oid, deterministic, plain in rows}
+        keys = []
+        for name in table.key:
+            oid, deterministic, plain = facts[name]
+            if oid not in ORDERED or not deterministic or not can_order(table.column(name).type):
+                break
+            textual = oid in TEXTUAL
+            keys.append((quote(name) + (' collate "C"' if textual else ""), textual and not plain))
+        return keys
+
+    def order(self, table: TableSchema) -> Callable[[Sequence[str]], Any]:
+        turns = [_COMPARABLE.get(table.column(name).type.kind, str) for name in table.key]
+        return lambda key: tuple(turn(text) for turn, text in zip(turns, key, strict=False))
+
+    def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
+        return PgChunk(self.config, table.name, range_condition(table, keys))
+
+    def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
+        return PgChunk(self.config, table.name, range_condition(table, None, tuple(key)))
+
+    # --- talking to the server ---
+
+    def _name(self, run: str) -> str:
+        return quote(f"tidegate_{run}")
+
+    def _listed(self, tables: Sequence[TableName]) -> str:
+        partitioned = {
+            TableName(*row)
+            for row in self._all(
+                "select n.nspname, c.relname from pg_catalog.pg_class c"
+                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind = 'p'"
+            )
+        }
+        # ONLY keeps tables that inherit from it out; they are tables of their own here.
+        return ", ".join(
+            ("" if table in partitioned else "only ") + quoted(table.schema, table.name) for table in tables
+        )
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        if self._held is None or self._held.closed:
+            self._held = connect(self.config, "source")
+        return self._held
+
+    def _translating(self) -> _Translating:
+        return _Translating(self)
+
+    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._translating() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def _one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        return self._all(statement, values)[0]
+
+    def _run(self, statement: str) -> None:
+        with self._translating() as connection:
+            connection.execute(statement)
+
+
+class _Translating:
+    """The source's connection, with what psycopg raises turned into the error table's classes."""
+
+    def __init__(self, source: PostgresSource) -> None:
+        self._source = source
+
+    def __enter__(self) -> psycopg.Connection[Any]:
+        return self._source._connection()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, psycopg.Error):
+            raise translated(error, "source", self._source.config) from error
+
+
+def _decimal(text: str) -> tuple[int, Decimal]:
+    return (1, Decimal(0)) if text == "NaN" else (0, Decimal(text))
+
+
+def _moment(text: str) -> tuple[Any, ...]:
+    """A date or timestamp (in UTC) as the server orders them."""
+    if text.endswith("infinity"):
+        return (0,) if text.startswith("-") else (2,)
+    before = text.endswith(" BC")
+    year, _, rest = text.removesuffix(" BC").removesuffix("+00").partition("-")
+    return (1, -int(year) if before else int(year), rest)
+
+
+_COMPARABLE: dict[Kind, Callable[[str], Any]] = {
+    Kind.INT16: int,
+    Kind.INT32: int,
+    Kind.INT64: int,
+    Kind.DECIMAL: _decimal,
+    Kind.TEXT: str.encode,
+    Kind.DATE: _moment,
+    Kind.TIMESTAMP: _moment,
+    Kind.TIMESTAMPTZ: _moment,
+}

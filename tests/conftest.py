@@ -1,0 +1,3 @@
+"""A list of fixture modules, nothing else."""
+
+pytest_plugins = ["fixtures.postgres"]

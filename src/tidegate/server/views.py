@@ -1,0 +1,312 @@
+"""What `Control` answers: plain frozen records, without secrets or cell values (I8). Times are seconds since
+1970-01-01 UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+Json: TypeAlias = Mapping[str, Any]
+Side: TypeAlias = tuple[str, dict[str, Any]]
+"""A connector's kind and its settings with secrets in the clear: for the data plane and workers, never an answer."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `total` counts all that match, `page` starts at 1."""
+
+    items: list[T]
+    total: int
+    page: int
+    page_size: int
+
+
+# --- what tasks are made of ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    name: str
+    description: str
+    created_at: float
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataSourceView:
+    """Secret settings show as `MASK` where one is stored and None where none is."""
+
+    project: str
+    name: str
+    kind: str
+    description: str
+    config: Json
+    created_at: float
+    changed_at: float
+    version: int
+    used_by: list[str]
+    """Names of the tasks that read or write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    name: str
+    engine: str
+    units: int
+    units_used: int
+    """Of tasks that hold units now; more than `units` only after the group was shrunk."""
+    description: str
+    version: int
+    used_by: list[str]
+    """Names of the tasks that name it."""
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfferView:
+    """A command, and why not if it is not allowed now. `note` says what it does, `cost` what it would repeat or lose."""
+
+    command: str
+    allowed: bool
+    reason: str
+    note: str
+    cost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task as lists show it. `version` grows with every change of it and is what compare-and-set takes; `submitted`
+    is the number of its newest submitted definition (None: a draft). What follows `run` is of its present run, None
+    without one; figures are at most about a second old."""
+
+    id: int
+    project: str
+    name: str
+    description: str
+    owner: str
+    kind: str
+    state: str
+    status: str
+    state_since: float
+    expires_in_s: float | None
+    """How long the Operating step may still last."""
+    intent: str
+    version: int
+    submitted: int | None
+    changed: bool
+    """Whether the definition was edited after it was last submitted."""
+    created_at: float
+    source: str
+    source_kind: str | None
+    target: str
+    target_kind: str | None
+    read: str
+    write: str
+    resource_group: str
+    units: int
+    commands: list[str]
+    """The commands allowed now."""
+    run: int | None = None
+    run_started_at: float | None = None
+    epoch: int | None = None
+    phase: str | None = None
+    health: str | None = None
+    restarts: int | None = None
+    position: str | None = None
+    lag_s: float | None = None
+    lag_bytes: int | None = None
+    counters: Json | None = None
+    heard_at: float | None = None
+    """When the worker last spoke."""
+    error: Json | None = None
+    """The problem that led to the present status or health; see `problem`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDetail:
+    task: TaskView
+    definition: Json
+    """The present definition, submitted or not."""
+    offers: list[OfferView]
+    run: RunView | None
+    snapshot: SnapshotView | None
+    """The newest of the present run: where Continue would start."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    number: int
+    definition: Json
+    submitted_at: float
+    submitted_by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run. `key` names it at the source and target; `version` is the definition it was last opened with."""
+
+    number: int
+    key: str
+    version: int
+    epoch: int
+    started_at: float
+    ended_at: float | None
+    phase: str
+    health: str
+    restarts: int
+    start: Json
+    """`{read, position}` as it was asked for."""
+    position: str | None
+    lag_s: float | None
+    lag_bytes: int | None
+    counters: Json
+    tables: Json
+    error: Json | None
+    cleanup: str
+    """`kept` while the source holds its log for the run, `due`, `done`, or `left` when something could not be removed."""
+    log_files: list[str]
+    """Names of the worker's output files under the server's data directory, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotView:
+    id: int
+    run: int
+    epoch: int
+    kind: str
+    at: float
+    position: str
+    state_bytes: int
+    request: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """A snapshot that was asked for; `snapshot` is there once it is stored."""
+
+    id: str
+    snapshot: SnapshotView | None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """Where a run stands. The last three are asked of the source and None where it was not asked or cannot tell."""
+
+    run: int
+    current: str | None
+    current_at: float | None
+    snapshot: str | None
+    snapshot_at: float | None
+    lag_s: float | None
+    lag_bytes: int | None
+    reread_bytes: int | None = None
+    """What Continue would read again or still has to read."""
+    safe_bytes: int | None = None
+    """How much more log may be written at the source before the run's position is lost; None: no limit known."""
+    source_error: Json | None = None
+    """Why the source cannot serve the position any more, as a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """A key event. A change of state has `state_from` and `state_to`."""
+
+    id: int
+    at: float
+    task: int
+    run: int | None
+    name: str
+    state_from: str | None
+    state_to: str | None
+    actor: str
+    error: Json | None
+    facts: Json
+
+
+class ContinueCost(Protocol):
+    """What `DataPlane.check_continue` finds."""
+
+    @property
+    def reread_bytes(self) -> int:
+        """Log between the position and its end."""
+
+    @property
+    def safe_bytes(self) -> int | None:
+        """How much more may be written before the source drops log the run needs; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A command was accepted: the task as it is now, and for Continue what it will read again."""
+
+    task: TaskView
+    reread_bytes: int | None = None
+    safe_bytes: int | None = None
+
+
+# --- workers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A worker whose token was found valid: it speaks for this run as this epoch."""
+
+    task_id: int
+    run_id: int
+    run_key: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    id: int
+    position: str
+    state: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All a worker needs. Holds secrets in the clear: for the worker's own connection only."""
+
+    run_key: str
+    run_number: int
+    epoch: int
+    task_id: int
+    task_name: str
+    version: int
+    definition: Json
+    source: Side
+    target: Side
+    snapshot: WorkerSnapshot | None
+    start: Json
+    restarts: int
+    heartbeat_s: float
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat reports."""
+
+    phase: str
+    health: str
+    position: str | None
+    counters: Json
+    tables: Json
+    lag_s: float | None = None
+    lag_bytes: int | None = None
+    error: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """A heartbeat's answer: `run`, `pause` or `drain`, and the id of a snapshot asked for by a person."""
+
+    intent: str
+    snapshot: str | None

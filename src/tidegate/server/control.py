@@ -172,8 +172,8 @@ class Control:
         raise NotImplementedError
 
     def submit(self, task: int, *, version: int | None = None, note: str = "", actor: str) -> TaskDetail:
-        """Check the definition against its source and target and make it the newest version. A draft becomes Initialize;
-        a task that is paused, failed or stopped keeps its status and opens with the new version next time.
+        """Check the definition against its source and target and make it the newest version. A draft becomes
+        Initialize; a task that is paused, failed or stopped keeps its status and opens with the new version next time.
 
         Raises `NotFound`, `StaleVersion`, `CommandRefused` (while it runs or operates), what `DataPlane.check_task`
         found (the first one, with all of them as the fact `errors`), `ObjectMissing` (data source, resource group),

@@ -69,7 +69,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class OfferView:
-    """A command, and why not if it is not allowed now. `note` says what it does, `cost` what it would repeat or lose."""
+    """A command, and why not if it is not allowed. `note` says what it does, `cost` what it would repeat or lose."""
 
     command: str
     allowed: bool
@@ -169,7 +169,7 @@ class RunView:
     tables: Json
     error: Json | None
     cleanup: str
-    """`kept` while the source holds its log for the run, `due`, `done`, or `left` when something could not be removed."""
+    """`kept` while the source holds its log for the run, `due`, `done`, or `left`: something could not be removed."""
     log_files: list[str]
     """Names of the worker's output files under the server's data directory, oldest first."""
 

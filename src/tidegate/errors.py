@@ -208,6 +208,11 @@ class TargetConflict(TargetError):
     advice = "Another session's locks or transactions got in the way; the task tries again by itself."
 
 
+class TargetExhausted(TargetError):
+    code, status, retry, title = "target.exhausted", 503, Retry.LATER, "The target has no room left"
+    advice = "Free or add disk or memory at the target; nothing of the batch was written, and the task tries again."
+
+
 class TargetAuthFailed(TargetError):
     code, title = "target.auth_failed", "The target refuses the credentials"
     advice = "Correct user, password or database in the data source, and test it again."
@@ -334,6 +339,16 @@ class ServerUnreachable(TidegateError):
 class EnvironmentLacking(TidegateError):
     code, status, title = "environment.lacking", 500, "This machine lacks something the command needs"
     advice = "Install what is named and run the command again."
+
+
+class SettingInvalid(TidegateError):
+    code, status, title = "environment.setting_invalid", 500, "A setting of this machine is not valid"
+    advice = "Correct the environment variable or flag named; `tidegate server --help` lists them all."
+
+
+class PortTaken(TidegateError):
+    code, status, title = "environment.port_taken", 500, "The server cannot listen on its address"
+    advice = "Stop the program that has the port, or choose another with --port or TIDEGATE_PORT."
 
 
 def every_error() -> Iterator[type[TidegateError]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import psycopg
@@ -21,7 +23,10 @@ from tidegate.errors import (
     TargetAuthFailed,
     TargetConflict,
     TargetError,
+    TargetExhausted,
+    TargetMisfit,
     TargetPrivilegeMissing,
+    TargetTableMissing,
     TargetUnreachable,
     TargetValueRefused,
     TidegateError,
@@ -103,11 +108,16 @@ def literal(text: str) -> str:
     return f" E'{escaped}'" if "\\" in text else f"'{escaped}'"
 
 
+def place(config: PostgresConfig) -> str:
+    """Which database an error is about."""
+    return f"{config.host}:{config.port}/{config.database}"
+
+
 _LOST = (
     pg.AdminShutdown,
     pg.CrashShutdown,
     pg.CannotConnectNow,
-    pg.ConnectionFailure,
+    pg.ConnectionException,
     pg.TooManyConnections,
     pg.DatabaseDropped,
     pg.IdleInTransactionSessionTimeout,
@@ -123,28 +133,36 @@ _ROLLED_BACK = (
 _AUTH = (pg.InvalidAuthorizationSpecification, pg.InvalidPassword, pg.InvalidCatalogName)
 
 
-def translated(error: psycopg.Error, role: Literal["source", "target"], config: PostgresConfig) -> TidegateError:
+def translated(
+    error: psycopg.Error,
+    role: Literal["source", "target"],
+    config: PostgresConfig,
+    *,
+    table: str = "",
+    columns: Sequence[str] = (),
+) -> TidegateError:
     """The error table's class for what psycopg says. The server's message is kept as the cause only: it may quote
-    cell values (I8); names of constraints, columns and tables are taken over."""
-    place = f"{config.host}:{config.port}/{config.database}"
-    diag = error.diag
-    text = str(error)
-    if isinstance(error, _AUTH) or "authentication failed" in text or "no password supplied" in text:
+    cell values (I8); names of constraints, columns and tables are taken over. `table` and `columns` are those a COPY
+    was filling, for the errors in which the server tells a column only beside its value."""
+    at = place(config)
+    # Without a code it comes from libpq, which knows no values: only such a text may be searched and shown.
+    said = str(error) if error.sqlstate is None else ""
+    if isinstance(error, _AUTH) or "authentication failed" in said or "no password supplied" in said:
         auth = SourceAuthFailed if role == "source" else TargetAuthFailed
         what = f'database "{config.database}" or user "{config.user}" is not accepted'
-        return auth(f"{place}: {what}")
-    if "does not exist" in text and diag.sqlstate is None and ("database" in text or "role" in text):
+        return auth(f"{at}: {what}")
+    if "does not exist" in said and ("database" in said or "role" in said):
         auth = SourceAuthFailed if role == "source" else TargetAuthFailed
-        return auth(f'{place}: database "{config.database}" or role "{config.user}" does not exist')
+        return auth(f'{at}: database "{config.database}" or role "{config.user}" does not exist')
     if isinstance(error, pg.InsufficientPrivilege):
         privilege = SourcePrivilegeMissing if role == "source" else TargetPrivilegeMissing
-        return privilege(f"{place}: {diag.message_primary}")
-    if isinstance(error, _LOST) or (diag.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        return privilege(f"{at}: {error.diag.message_primary}")
+    if isinstance(error, _LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
         lost = SourceUnreachable if role == "source" else TargetUnreachable
-        return lost(f"{place}: {_first_line(text)}")
+        return lost(f"{at}: {_first_line(said or error.diag.message_primary or '')}")
     if role == "source":
-        return _source_error(error, place)
-    return _target_error(error, place)
+        return _source_error(error, at)
+    return _target_error(error, at, table, columns)
 
 
 def _source_error(error: psycopg.Error, place: str) -> SourceError:
@@ -159,14 +177,52 @@ def _source_error(error: psycopg.Error, place: str) -> SourceError:
     return SourceLogBroken(f"{place}: the server answered {error.sqlstate} ({type(error).__name__})")
 
 
-def _target_error(error: psycopg.Error, place: str) -> TargetError:
+# What the most frequent refusals of a value mean, in words; others are told by the server's name for them.
+_REFUSALS = {
+    "22001": "a text is longer than the column allows",
+    "22003": "a number is outside the column's range",
+    "22007": "a date or time is not one of the column's type",
+    "22008": "a date or time is outside the column's range",
+    "22P02": "a value is not one of the column's type",
+    "22P05": "a character does not exist in the database's encoding",
+    "22021": "a text holds a character the database cannot store",
+    "23502": "NULL is not allowed",
+    "23503": "a foreign key refuses a row",
+    "23505": "a unique key has the row already",
+    "23514": "a check refuses a row",
+    "23P01": "an exclusion constraint refuses a row",
+}
+
+
+def _target_error(error: psycopg.Error, at: str, table: str, columns: Sequence[str]) -> TargetError:
     diag = error.diag
+    if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
+        return TargetExhausted(f"{at}: {type(error).__name__}")
     if isinstance(error, _ROLLED_BACK):
-        return TargetConflict(f"{place}: {type(error).__name__}")
-    where = ".".join(part for part in (diag.schema_name, diag.table_name, diag.column_name) if part)
+        return TargetConflict(f"{at}: {type(error).__name__}")
+    if isinstance(error, (pg.UndefinedTable, pg.InvalidSchemaName)):
+        return TargetTableMissing(f"{at}: {table or diag.message_primary}")
+    if isinstance(error, (pg.UndefinedColumn, pg.DuplicateColumn, pg.InvalidColumnReference, pg.DatatypeMismatch)):
+        return TargetMisfit(f"{at}: {table + ': ' if table else ''}{diag.message_primary}")
+    if not isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
+        return TargetError(f"{at}: {table + ': ' if table else ''}the server answered {error.sqlstate}", table=table)
+    # A temporary table's name says nothing to anybody; the caller knows which table it stands for.
+    whole = table or ".".join(part for part in (diag.schema_name, diag.table_name) if part)
+    column = diag.column_name or _copied_column(diag.context or "", columns)
+    where = ".".join(part for part in (whole, column) if part) or "a table"
+    what = _REFUSALS.get(error.sqlstate or "", f"{type(error).__name__} ({error.sqlstate})")
     constraint = f" (constraint {diag.constraint_name})" if diag.constraint_name else ""
-    column = f" {where}" if where else ""
-    return TargetValueRefused(f"{place}:{column}{constraint}: {type(error).__name__} ({error.sqlstate})")
+    return TargetValueRefused(f"{at}: {where}: {what}{constraint}", table=whole, column=column)
+
+
+def _copied_column(context: str, columns: Sequence[str]) -> str:
+    """The column that COPY's context names in front of the value: `COPY t, line 1, column note: "…"`."""
+    told = re.match(r"COPY \S+, line \d+, column (.*)", context, re.DOTALL)
+    if told is None:
+        return ""
+    rest = told[1]
+    named = [name for name in columns if rest == name or rest.startswith((f"{name}: ", f"{name}\n"))]
+    return max(named, key=len, default="")
 
 
 def _first_line(text: str) -> str:

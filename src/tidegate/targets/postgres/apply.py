@@ -1,0 +1,343 @@
+"""Puts steps into PostgreSQL tables, set by set: rows go in by COPY, straight into the table or into a temporary table
+that a few statements then merge. Nothing here begins or ends a transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from typing import Any, TypeGuard
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from pyarrow import csv
+
+from tidegate.connect.postgres import quote, quoted
+from tidegate.connect.target import Append, Clear, KeyRange, Moved, Net, Step, TargetTable
+from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, TargetValueRefused
+from tidegate.targets.postgres.catalog import ExistingTable, existing
+
+_COPY_BYTES = 1 << 20
+_MOST_STAGES = 200
+
+_CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
+"""NULL is nothing at all, every value is quoted: so an empty text, a line break or `\\.` can only be a value."""
+
+
+def encoded(batch: pa.RecordBatch) -> Iterator[memoryview]:
+    """The batch as CSV, in pieces of about a megabyte."""
+    rows = max(1, batch.num_rows * _COPY_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        out = pa.BufferOutputStream()
+        csv.write_csv(batch.slice(start, rows), out, _CSV)
+        yield memoryview(out.getvalue())
+
+
+class CopyFailed(Exception):
+    """Says which table's columns were being sent when the server refused."""
+
+    def __init__(self, table: TargetTable, columns: Sequence[str], cause: psycopg.Error) -> None:
+        super().__init__(str(table))
+        self.table = table
+        self.cause = cause
+        self.columns = tuple(columns)
+
+
+@dataclass(slots=True)
+class Stages:
+    """The temporary tables of one connection: made once per shape, emptied by every commit."""
+
+    names: dict[tuple[str, ...], str] = field(default_factory=dict)
+    unsure: list[tuple[str, ...]] = field(default_factory=list)
+    """Made in the open transaction; a rollback takes them away again."""
+    filled: set[str] = field(default_factory=set)
+    made: int = 0
+
+    def committed(self) -> None:
+        self.unsure.clear()
+        self.filled.clear()
+
+    def rolled_back(self) -> None:
+        for shape in self.unsure:
+            self.names.pop(shape, None)
+        self.committed()
+
+    def forget(self) -> None:
+        self.names.clear()
+        self.committed()
+
+
+class Applier:
+    """Applies steps over one connection. What it knows of tables is as of `refresh`."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self._stages = Stages()
+        self._tables: dict[tuple[str, str], ExistingTable] = {}
+
+    def refresh(self) -> None:
+        """Forget what was learned of tables; outside a transaction."""
+        self._tables.clear()
+        if self._stages.names:
+            self.connection.execute("DISCARD TEMP")
+            self._stages.forget()
+
+    def committed(self) -> None:
+        self._stages.committed()
+        if len(self._stages.names) > _MOST_STAGES:
+            self.refresh()
+
+    def rolled_back(self) -> None:
+        self._stages.rolled_back()
+        self._tables.clear()
+
+    def apply(self, cursor: psycopg.Cursor[Any], step: Step) -> None:
+        """Raises psycopg's errors, `CopyFailed` and `TargetRowMissing`."""
+        match step:
+            case Append():
+                self._append(cursor, step)
+            case Net():
+                self._net(cursor, step)
+            case Clear():
+                self._clear(cursor, step)
+
+    def _existing(self, cursor: psycopg.Cursor[Any], table: TargetTable) -> ExistingTable:
+        place = (table.schema, table.name)
+        if place not in self._tables:
+            found = existing(cursor, *place)
+            if found is None:
+                raise TargetTableMissing(f"{table} is not there")
+            self._tables[place] = found
+        return self._tables[place]
+
+    # --- append ---
+
+    def _append(self, cursor: psycopg.Cursor[Any], step: Append) -> None:
+        into = quoted(step.table.schema, step.table.name)
+        rows = (batch for batch in step.rows if batch.num_rows)
+        for _, alike in groupby(rows, key=lambda batch: tuple(batch.schema.names)):
+            self._copy(cursor, step.table, into, alike)
+
+    def _copy(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, into: str, batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        """COPY batches of the same columns into `into`; returns how many rows went in, which is all of them."""
+        batches = iter(batches)
+        first = next(batches)
+        names = first.schema.names
+        sent = 0
+        try:
+            with cursor.copy(f"COPY {into} ({_list(names)}) FROM STDIN (FORMAT csv)") as copy:
+                for batch in chain((first,), batches):
+                    sent += batch.num_rows
+                    for piece in encoded(batch):
+                        copy.write(piece)
+        except psycopg.Error as error:
+            raise CopyFailed(table, names, error) from error
+        if cursor.rowcount != sent:  # I3: a trigger of the table may have swallowed rows
+            raise TargetValueRefused(f"{table}: it took {cursor.rowcount} of {sent} rows; look at its triggers")
+        return sent
+
+    # --- the net change of upsert ---
+
+    def _net(self, cursor: psycopg.Cursor[Any], step: Net) -> None:
+        table, key = step.table, step.table.source.key
+        moved = [self._read_moved(cursor, table, group) for group in _by_shape(step.moved)]
+        if _has_rows(step.deletes):
+            stage = self._stage(cursor, table, [step.deletes], place="deletes")
+            into = quoted(table.schema, table.name)
+            cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
+        for stage, names, count in moved:
+            self._put(cursor, table, stage, names, count)
+        if _has_rows(step.puts):
+            stage = self._stage(cursor, table, [step.puts], place="puts")
+            self._put(cursor, table, stage, step.puts.schema.names, step.puts.num_rows)
+        for patch in step.patches:
+            if _has_rows(patch):
+                self._patch(cursor, table, patch)
+
+    def _put(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str], count: int
+    ) -> None:
+        key = table.source.key
+        rest = [name for name in names if name not in key]
+        listed = _list(names)
+        change = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in rest)
+        cursor.execute(
+            f"INSERT INTO {quoted(table.schema, table.name)} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} "
+            f"FROM {stage} ON CONFLICT ({_list(key)}) DO " + (f"UPDATE SET {change}" if rest else "NOTHING")
+        )
+        if rest and cursor.rowcount != count:
+            raise TargetValueRefused(f"{table}: it took {cursor.rowcount} of {count} rows; look at its triggers")
+
+    def _patch(self, cursor: psycopg.Cursor[Any], table: TargetTable, patch: pa.RecordBatch) -> None:
+        key = table.source.key
+        into = quoted(table.schema, table.name)
+        stage = self._stage(cursor, table, [patch], place="patches")
+        change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in patch.schema.names if name not in key)
+        if change:
+            cursor.execute(f"UPDATE {into} AS t SET {change} FROM {stage} AS s WHERE {_same(key)}")
+            there = cursor.rowcount
+        else:
+            cursor.execute(f"SELECT FROM {into} AS t JOIN {stage} AS s ON {_same(key)}")
+            there = cursor.rowcount
+        _all_there(table, there, patch.num_rows)
+
+    def _read_moved(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, group: Sequence[Moved]
+    ) -> tuple[str, list[str], int]:
+        """Whole rows in a stage, put together from those given and the values the rows they came from still have."""
+        key = table.source.key
+        given, taken = group[0].row.schema.names, list(group[0].columns)
+        origin = _unused(len(key), (*given, *taken))
+        rows = pa.Table.from_batches([moved.row for moved in group])
+        for place, name in enumerate(origin):
+            rows = rows.append_column(name, pa.array([moved.from_key[place] for moved in group], pa.string()))
+        batch = rows.combine_chunks().to_batches()[0]
+        source = self._stage(cursor, table, [batch], place="moved", renamed=dict(zip(origin, key, strict=True)))
+        whole = self._stage(cursor, table, [], place="whole", names=[*given, *taken])
+        read = [*(f"s.{quote(name)}" for name in given), *(f"t.{quote(name)}" for name in taken)]
+        joined = " AND ".join(f"t.{quote(k)} = s.{quote(o)}" for k, o in zip(key, origin, strict=True))
+        cursor.execute(
+            f"INSERT INTO {whole} ({_list([*given, *taken])}) SELECT {', '.join(read)} "
+            f"FROM {source} AS s JOIN {quoted(table.schema, table.name)} AS t ON {joined}"
+        )
+        _all_there(table, cursor.rowcount, len(group))
+        return whole, [*given, *taken], len(group)
+
+    # --- clearing ---
+
+    def _clear(self, cursor: psycopg.Cursor[Any], step: Clear) -> None:
+        table = step.table
+        into = quoted(table.schema, table.name)
+        found = self._existing(cursor, table)
+        ranges = None if step.ranges is None else joined(step.ranges)
+        if ranges == [KeyRange(None, None)]:
+            ranges = None
+        if ranges is None and not _has_rows(step.keep) and found.truncatable:
+            cursor.execute(f"TRUNCATE {into}")
+            return
+        if ranges == []:
+            return
+        where = [] if ranges is None else [_in_ranges(table, found, ranges)]
+        if _has_rows(step.keep):
+            stage = self._stage(cursor, table, [step.keep], place="keep")
+            where.append(sql.SQL(f"NOT EXISTS (SELECT FROM {stage} AS s WHERE {_same(table.source.key)})"))
+        condition = sql.SQL(" AND ").join(where) if where else sql.SQL("true")
+        cursor.execute(sql.SQL(f"DELETE FROM {into} AS t WHERE ") + condition)
+
+    # --- staging ---
+
+    def _stage(
+        self,
+        cursor: psycopg.Cursor[Any],
+        table: TargetTable,
+        batches: Sequence[pa.RecordBatch],
+        *,
+        place: str,
+        names: Sequence[str] = (),
+        renamed: dict[str, str] | None = None,
+    ) -> str:
+        """A temporary table that holds the batches, in columns of the target's types; `renamed` are columns that take
+        the type of another. `place` keeps apart what one step needs at the same time."""
+        names = batches[0].schema.names if batches else list(names)
+        shape = (table.schema, table.name, place, *names)
+        stage = self._stages.names.get(shape)
+        if stage is None:
+            self._stages.made += 1
+            stage = f"pg_temp.tidegate_{self._stages.made}"
+            columns = ", ".join(f"{quote((renamed or {}).get(name, name))} AS {quote(name)}" for name in names)
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE {stage.removeprefix('pg_temp.')} ON COMMIT DELETE ROWS AS "
+                f"SELECT {columns} FROM {quoted(table.schema, table.name)} WITH NO DATA"
+            )
+            self._stages.names[shape] = stage
+            self._stages.unsure.append(shape)
+        elif stage in self._stages.filled:
+            cursor.execute(f"DELETE FROM {stage}")
+        self._stages.filled.add(stage)
+        if batches:
+            self._copy(cursor, table, stage, batches)
+        return stage
+
+
+def _has_rows(batch: pa.RecordBatch | None) -> TypeGuard[pa.RecordBatch]:
+    return batch is not None and batch.num_rows > 0
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(quote(name) for name in names)
+
+
+def _same(key: Sequence[str]) -> str:
+    return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in key)
+
+
+def _all_there(table: TargetTable, there: int, wanted: int) -> None:
+    if there != wanted:
+        raise TargetRowMissing(f"{table}: {wanted - there} of {wanted} rows to be updated are not there")
+
+
+def _unused(count: int, names: Sequence[str]) -> list[str]:
+    """Names for `count` columns that none of `names` has."""
+    candidates = (f"from {number}" for number in range(count + len(names)))
+    return [name for name in candidates if name not in names][:count]
+
+
+def _by_shape(moved: Sequence[Moved]) -> Iterator[list[Moved]]:
+    groups: dict[tuple[Any, ...], list[Moved]] = defaultdict(list)
+    for one in moved:
+        groups[(tuple(one.row.schema.names), one.columns)].append(one)
+    yield from groups.values()
+
+
+def joined(ranges: Sequence[KeyRange]) -> list[KeyRange]:
+    """The same keys in fewer ranges: those that touch become one."""
+    held: list[KeyRange] = []
+    for one in ranges:
+        if held and held[-1].upto is not None and held[-1].upto == one.after:
+            held[-1] = KeyRange(held[-1].after, one.upto)
+        else:
+            held.append(one)
+    return held
+
+
+def _in_ranges(table: TargetTable, found: ExistingTable, ranges: Sequence[KeyRange]) -> sql.Composable:
+    """The condition that a row's key lies in one of the ranges."""
+    one_of = [
+        sql.SQL(" AND ").join(
+            [
+                *_bound(table, found, sql.SQL(" > "), one.after),
+                *_bound(table, found, sql.SQL(" <= "), one.upto),
+                sql.SQL("true"),
+            ]
+        )
+        for one in ranges
+    ]
+    return sql.SQL("(") + sql.SQL(" OR ").join(one_of) + sql.SQL(")")
+
+
+def _bound(
+    table: TargetTable, found: ExistingTable, compare: sql.SQL, edge: tuple[str, ...] | None
+) -> list[sql.Composable]:
+    if edge is None:
+        return []
+    mine, edges = [], []
+    for name, text in zip(table.source.key, edge, strict=False):
+        column = found.column(name)
+        if column is None:
+            raise TargetMisfit(f"{table}.{name}: is missing", table=str(table))
+        bytewise = sql.SQL(' COLLATE "C"' if column.collatable else "")
+        mine.append(sql.SQL("t.") + sql.SQL(quote(name)) + bytewise)
+        edges.append(sql.SQL("CAST(") + sql.Literal(text) + sql.SQL(f" AS {column.bare})"))
+    return [
+        sql.SQL("(")
+        + sql.SQL(", ").join(mine)
+        + sql.SQL(")")
+        + compare
+        + sql.SQL("(")
+        + sql.SQL(", ").join(edges)
+        + sql.SQL(")")
+    ]

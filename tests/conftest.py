@@ -1,3 +1,3 @@
 """A list of fixture modules, nothing else."""
 
-pytest_plugins = ["fixtures.postgres"]
+pytest_plugins = ["fixtures.order", "fixtures.postgres"]

@@ -1,0 +1,52 @@
+# The only commands a newcomer needs. Each does its own set-up on a fresh machine; a second call finds it done.
+# ARGS is passed on:  make test ARGS="tests/unit -k lifecycle"
+
+VENV := .venv/bin/python
+# The checkout's path is part of the stamp's name: an environment that was moved is set up again.
+HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
+PYTHON_READY := .venv/ready-$(HERE)
+SERVERS_READY := .venv/servers-$(HERE)
+
+.DEFAULT_GOAL := help
+.PHONY: help test check format docs lock servers clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests, on real servers they start themselves
+	@$(VENV) -m pytest $(ARGS)
+
+check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy
+	@$(VENV) -m pytest tests/unit/test_layers.py
+
+format: $(PYTHON_READY) ## Format the code and mend what lint can mend
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+docs: $(PYTHON_READY) ## Write the generated pages of docs/reference anew
+	@$(VENV) -m tidegate.docs docs/reference
+
+lock: $(PYTHON_READY) ## Resolve the dependencies anew and write both lock files
+	@test -x .venv/uv/bin/uv || { $(VENV) -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv; }
+	@.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade pyproject.toml --extra demo --output-file requirements.lock
+	@.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
+
+servers: $(PYTHON_READY) ## Get the PostgreSQL versions the tests run on, where that failed before
+	@tools/setup.sh servers
+	@touch $(SERVERS_READY)
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build
+
+$(PYTHON_READY): requirements-dev.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh python
+	@touch $@
+
+$(SERVERS_READY): src/tidegate/testing/binaries.py | $(PYTHON_READY)
+	@tools/setup.sh servers
+	@touch $@

@@ -1,0 +1,129 @@
+"""The shape of the source tree: imports go one way, files stay small, modules are named for what they are about."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tidegate
+
+HOME = Path(tidegate.__file__).parent
+MODULES = {
+    ".".join(("tidegate", *path.relative_to(HOME).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(HOME.rglob("*.py"))
+}
+
+# What each part may import besides itself. `errors` and `settings` are for everybody.
+LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "settings": set(),
+    "model": set(),
+    "decode": {"model"},
+    "connect": {"model", "decode"},
+    "sources": {"model", "decode", "connect"},
+    "targets": {"model", "decode", "connect"},
+    "engine": {"model", "decode", "connect"},
+    "worker": {"model", "decode", "connect", "engine"},
+    "store": {"model"},
+    "watch": {"model", "store"},
+    "server": {"model", "store", "watch"},
+    "console": {"model", "server"},
+    "cli": set(),
+    "testing": {"model", "decode", "connect", "sources", "targets", "engine", "worker", "store", "watch", "server"},
+    "demo": {"model", "testing"},
+    "docs": {"model", "connect"},
+}
+
+# The arrows that go another way, each with its reason. Module → modules it may import besides.
+DOORS: dict[str, set[str]] = {
+    # The words of write and read modes: plain enumerations that connectors declare and tasks choose from.
+    "tidegate.model.task": {"tidegate.connect.capability"},
+}
+
+LINES_MAX = 600
+NAMES_FORBIDDEN = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
+
+
+def part(module: str) -> str:
+    """`engine` for `tidegate.engine.copy`; empty for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module of the package that a file imports anywhere in it, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "tidegate")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tidegate":
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else str(node.module)
+
+
+def wrong_arrows(module: str, path: Path) -> list[str]:
+    here = part(module)
+    if here in ("", "__main__"):
+        return []
+    allowed = LAYERS[here] | {here, "errors", "settings"}
+    doors = DOORS.get(module, set())
+    return [
+        f"{module} imports {other}"
+        for other in imports(path)
+        if part(other) and part(other) not in allowed and other not in doors
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_the_layers_below_it(module: str) -> None:
+    assert part(module) in {*LAYERS, "", "__main__"}, f"{module} belongs to no layer"
+    assert wrong_arrows(module, MODULES[module]) == []
+
+
+def test_an_arrow_the_wrong_way_is_found(tmp_path: Path) -> None:
+    intruder = tmp_path / "intruder.py"
+    intruder.write_text("def late():\n    from tidegate.engine import batcher\n    import tidegate.server\n")
+    assert wrong_arrows("tidegate.model.intruder", intruder) == [
+        "tidegate.model.intruder imports tidegate.engine.batcher",
+        "tidegate.model.intruder imports tidegate.server",
+    ]
+
+
+def test_relative_imports_are_not_used() -> None:
+    relative = [
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_every_door_is_still_used() -> None:
+    unused = [
+        (module, door)
+        for module, doors in DOORS.items()
+        for door in doors
+        if module not in MODULES or door not in set(imports(MODULES[module]))
+    ]
+    assert unused == []
+
+
+def test_no_file_is_longer_than_a_person_reads() -> None:
+    long = {module: lines for module, path in MODULES.items() if (lines := path.read_text().count("\n")) > LINES_MAX}
+    assert long == {}
+
+
+def test_modules_are_named_for_what_they_are_about() -> None:
+    assert [module for module in MODULES if NAMES_FORBIDDEN & set(module.split("."))] == []
+
+
+def test_every_module_opens_with_its_promise() -> None:
+    silent = [
+        module
+        for module, path in MODULES.items()
+        if (text := path.read_text()).strip() and not ast.get_docstring(ast.parse(text))
+    ]
+    assert silent == []

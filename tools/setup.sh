@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Makes this checkout ready on a fresh machine. Called by the Makefile:
+#   tools/setup.sh python    .venv with the locked packages and Tidegate itself
+#   tools/setup.sh servers   PostgreSQL versions for the tests, as many as this machine can have
+# Root installs missing Debian packages itself; everybody else is told in a sentence what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+can_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# Debian starts a server when it installs one; a policy that says no keeps it from doing so.
+apt_install() {
+  local policy=/usr/sbin/policy-rc.d ours=no
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    ours=yes
+  fi
+  local code=0
+  {
+    apt-get update -qq &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+  } >/dev/null </dev/null || code=$?
+  [ "$ours" = no ] || rm -f "$policy"
+  return "$code"
+}
+
+python_here() {
+  local candidate
+  for candidate in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
+set_up_python() {
+  local python
+  if ! python=$(python_here); then
+    if can_apt; then
+      say "Installing Python (Debian packages python3, python3-venv) …"
+      apt_install python3 python3-venv || true
+    fi
+    python=$(python_here) || {
+      say "Tidegate needs Python 3.11 or newer. Install it (Debian 12: apt-get install python3 python3-venv)," \
+        "or name one: make PYTHON=/path/to/python3.12 …"
+      exit 3
+    }
+  fi
+  if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+      if can_apt; then
+        say "Installing Debian package python3-venv …"
+        apt_install python3-venv || true
+      fi
+      "$python" -c 'import ensurepip, venv' 2>/dev/null || {
+        say "$python cannot make virtual environments. Install its venv module (Debian: apt-get install python3-venv)."
+        exit 3
+      }
+    fi
+    say "Making .venv with $("$python" --version) …"
+    rm -rf .venv
+    "$python" -m venv .venv
+  fi
+  say "Installing the locked packages …"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+}
+
+set_up_servers() {
+  # The tests run on every version found; the wheels installed above bring 16 and 18 along.
+  if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    if can_apt; then
+      say "Installing Debian's PostgreSQL for the tests (no service is started) …"
+      apt_install postgresql || say "Debian's PostgreSQL could not be installed; the tests go on without it."
+    else
+      say "Debian's PostgreSQL is not installed (apt-get install postgresql); the tests go on without it."
+    fi
+  fi
+  say "Fetching PostgreSQL 14 and 17 for the tests …"
+  .venv/bin/python -m tidegate.testing.binaries 14 17 >&2 || say "The tests go on with the versions that are here."
+}
+
+case "${1:-}" in
+python) set_up_python ;;
+servers) set_up_servers ;;
+*)
+  say "usage: tools/setup.sh python|servers"
+  exit 2
+  ;;
+esac

@@ -32,9 +32,12 @@ class PgChunk(ChunkReader):
         self._condition = condition
         self._connection: psycopg.Connection[Any] | None = None
         self._facts: pgtypes.TableFacts | None = None
+        self._closed = False
 
     def lock(self) -> None:
         self._connection = connection = connect(self._config, "source")
+        if self._closed:  # given up while connecting
+            connection.close()
         try:
             self._facts = pgtypes.read_facts(connection, self._table)
             if self._facts is None:
@@ -86,6 +89,7 @@ class PgChunk(ChunkReader):
             yield from batches(b"".join(held), schema.names)
 
     def close(self) -> None:
+        self._closed = True
         connection = self._connection
         if connection is None or connection.closed:
             return

@@ -111,6 +111,11 @@ class Source(ABC):
     def identity(self) -> tuple[str, ...]:
         """What tells this server and database from every other, stable over restarts and copies of its address."""
 
+    @property
+    def database(self) -> str:
+        """What `{database}` stands for in naming patterns."""
+        return ""
+
     @abstractmethod
     def tables(self) -> list[TableName]:
         """Every table that could be read."""

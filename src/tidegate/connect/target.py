@@ -157,6 +157,8 @@ class Target(ABC):
     delivery: ClassVar[Delivery]
     modes: ClassVar[tuple[WriteMode, ...]]
     batch: ClassVar[BatchShape]
+    shared: ClassVar[bool] = False
+    """Whether keeping it open keeps others out, so that it must be let go of now and then."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

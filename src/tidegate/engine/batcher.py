@@ -190,8 +190,9 @@ class Batcher:
         group = self._group(table)
         ranges = None if chunks is None else [chunk.keys for chunk in chunks]
         if isinstance(group, _AppendGroup):
-            for keys in ranges or [None]:
-                group.add(Op.TRUNCATE, None, part, index, _range_detail(keys))
+            details = [None] if ranges is None else [_range_detail(keys) for keys in ranges]
+            for detail in details:
+                group.add(Op.TRUNCATE, None, part, index, detail)
             return
         self._open.pop(table.name)
         kept = record_batch(table.key, keep) if keep else None
@@ -234,7 +235,7 @@ def _moves(change: Change) -> bool:
     return not change.table.key or key_of(change.table, change.old) != key_of(change.table, change.new)
 
 
-def _range_detail(keys: KeyRange | None) -> dict[str, Any] | None:
-    if keys is None or (keys.after is None and keys.upto is None):
+def _range_detail(keys: KeyRange) -> dict[str, Any] | None:
+    if keys.after is None and keys.upto is None:
         return None
     return {"truncated": {"after": keys.after, "upto": keys.upto}}

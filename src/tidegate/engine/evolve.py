@@ -13,13 +13,17 @@ from tidegate.model.schema import Column, DataType, TableSchema
 
 
 def added_columns(
-    known: TableSchema, seen: TableSchema, type_of: Callable[[DataType], str], at_target: frozenset[str]
+    known: TableSchema,
+    seen: TableSchema,
+    type_of: Callable[[DataType], str],
+    at_target: frozenset[str],
+    fits: Callable[[], bool],
 ) -> list[Column]:
     """The columns of `seen` to add to a target that holds `known`.
 
-    `type_of` is the target's own spelling of a type: a change that the target does not see is none. `at_target` are the
-    columns the target table has now, so that a change made there by hand is recognised. Raises `SourceSchemaChange`
-    naming table, column and change.
+    `type_of` is the target's own spelling of a type: a change that the target does not see is none. `at_target` are
+    the columns the target table has now and `fits` tells whether they can hold the new types, so that a change made
+    there by hand is recognised. Raises `SourceSchemaChange` naming table, column and change.
     """
     before = {column.name: column for column in known.columns}
     after = {column.name: column for column in seen.columns}
@@ -29,7 +33,7 @@ def added_columns(
         renamed = f" (or renamed to {', '.join(column.name for column in new)})" if new else ""
         raise SourceSchemaChange(f"{known.name}: column {', '.join(gone)} was dropped{renamed}")
     for name, column in after.items():
-        if name in before and type_of(before[name].type) != type_of(column.type):
+        if name in before and type_of(before[name].type) != type_of(column.type) and not fits():
             raise SourceSchemaChange(
                 f"{known.name}: column {name} was changed from {before[name].type.native} to {column.type.native}"
             )

@@ -68,6 +68,10 @@ class PostgresSource(Source):
         row = self._one("select system_identifier::text from pg_catalog.pg_control_system()")
         return ("postgres", str(row[0]), self.config.database)
 
+    @property
+    def database(self) -> str:
+        return self.config.database
+
     def tables(self) -> list[TableName]:
         rows = self._all(
             "select n.nspname, c.relname from pg_catalog.pg_class c"
@@ -139,7 +143,19 @@ class PostgresSource(Source):
         return PgPosition(parse_lsn(row[0] if row else "0/0"))
 
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
-        self._run(f"alter publication {self._name(run)} add table {self._listed(tables)}")
+        members = {
+            TableName(*row)
+            for row in self._all(
+                "select n.nspname, c.relname from pg_catalog.pg_publication p"
+                " join pg_catalog.pg_publication_rel r on r.prpubid = p.oid"
+                " join pg_catalog.pg_class c on c.oid = r.prrelid"
+                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where p.pubname = %s",
+                (f"tidegate_{run}",),
+            )
+        }
+        new = [table for table in tables if table not in members]
+        if new:
+            self._run(f"alter publication {self._name(run)} add table {self._listed(new)}")
         self._fence()
 
     def _fence(self) -> None:
@@ -309,7 +325,8 @@ class PostgresSource(Source):
         rows = self._all(
             "select a.attname, case when t.typtype = 'd' then 0 else t.oid::int8 end,"
             " coalesce(c.collisdeterministic, true),"
-            " coalesce(c.collcollate = 'C' or (c.collprovider = 'd' and d.datcollate in ('C', 'POSIX')), true) from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid"
+            " coalesce(c.collcollate = 'C' or (c.collprovider = 'd' and d.datcollate in ('C', 'POSIX')), true)"
+            " from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid"
             " left join pg_catalog.pg_collation c on c.oid = a.attcollation"
             " join pg_catalog.pg_database d on d.datname = current_database()"
             " where a.attrelid = %s::regclass and a.attname = any(%s)",

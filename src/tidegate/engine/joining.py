@@ -1,0 +1,76 @@
+"""Tables that are created later and match the task's patterns join while the rest streams.
+
+A thread looks for them and makes the source follow them; the pipeline's thread then plans their chunks. Until it has,
+their changes are dropped: the chunks' snapshots, taken behind the fence, will contain them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from tidegate.connect.source import Source
+from tidegate.engine.handoff import TableCopy
+from tidegate.engine.plan import TablePlan
+from tidegate.errors import Retry, TidegateError
+from tidegate.model.schema import TableName, TableSchema
+from tidegate.model.task import matches, target_names
+
+LOOK_EVERY_S = 5.0
+
+
+class Joiner:
+    """Idle unless the task's tables are patterns."""
+
+    def __init__(self, plan: TablePlan, source: Source) -> None:
+        self._plan = plan
+        self._source = type(source)(source.config)  # connections of its own: it works on a thread of its own
+        self._known: set[TableName] = set()
+        self._found: queue.Queue[TableSchema | TidegateError] = queue.Queue(100)
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, known: set[TableName]) -> None:
+        """Begin to look; `known` are the tables the run has."""
+        if self._plan.grows:
+            self._known = set(known)
+            self._thread = threading.Thread(target=self._look, name="table-joiner", daemon=True)
+            self._thread.start()
+
+    def joined(self, plan: Callable[[TableSchema], TableCopy]) -> Iterator[TableCopy | TidegateError]:
+        """Plans what was found since; a table that cannot join comes as the reason, once."""
+        while not self._found.empty():
+            found = self._found.get_nowait()
+            yield found if isinstance(found, TidegateError) else plan(found)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self._source.close()
+
+    def _look(self) -> None:
+        while not self._closed.wait(LOOK_EVERY_S):
+            try:
+                self._look_once()
+            except TidegateError as error:
+                if error.retry is Retry.NEVER:
+                    self._found.put(error)
+                    return
+
+    def _look_once(self) -> None:
+        spec = self._plan.spec
+        names = matches(spec, self._source.tables())
+        new = [name for name in names if name not in self._known]
+        if not new:
+            return
+        target_names(spec.target, spec.source.data_source, self._plan.database, names)
+        for name in new:
+            schema, refused = self._plan.look(self._source, name)
+            self._known.add(name)
+            if refused:
+                self._found.put(refused[0])
+                continue
+            self._source.add_tables(self._plan.run, [name])
+            self._found.put(schema)

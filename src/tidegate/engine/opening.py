@@ -1,0 +1,98 @@
+"""How a run starts or goes on: nothing is read or written before both ends agree on where it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate.connect.capability import ReadMode
+from tidegate.connect.source import Source
+from tidegate.connect.target import KeyRange, Progress, Stored, Target
+from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.state import SOURCE, Entries, RunState, restored
+from tidegate.errors import PositionLost, SourceIdentityChanged, TargetPositionMismatch, TargetTableMissing
+from tidegate.model.position import Position
+from tidegate.model.schema import TableSchema
+
+
+@dataclass(slots=True)
+class Opened:
+    state: RunState
+    position: Position
+    entries: set[str]
+    """Names of the progress entries the target holds."""
+
+
+def open_run(
+    plan: TablePlan, source: Source, target: Target, *, start: str | None, snapshot_position: str | None
+) -> Opened:
+    """Take the run over at the target (I5), then begin or resume it. `start` is where a run without a full copy begins;
+    `snapshot_position` is the newest snapshot's. Raises what makes either impossible."""
+    stored = target.open(plan.run, plan.epoch)
+    if stored is not None:
+        return _resume(plan, source, target, stored, snapshot_position)
+    if snapshot_position is not None:
+        # The snapshot says rows are there, the target says none ever came: it is not the same target any more.
+        raise TargetPositionMismatch(f"the target holds no state of run {plan.run}")
+    return _begin(plan, source, target, start)
+
+
+def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -> Opened:
+    """The log first, then where the copy starts; both stored in one write. Died before it: the next worker begins
+    again, and the source replaces what this one left."""
+    schemas = plan.resolve(source)
+    empty = {schema.name: prepare(plan, target, schema) for schema in schemas}
+    position = source.begin(plan.run, [schema.name for schema in schemas])
+    if start is not None:
+        wanted = source.parse_position(start)
+        if wanted < position:
+            raise PositionLost(f"the log before {position} was not kept for this run; {wanted} was asked for")
+        position = wanted
+    state = RunState()
+    entries: Entries = {SOURCE: json.dumps(source.identity())}
+    for schema in schemas:
+        entries |= state.add(planned_copy(plan, source, target, schema, empty[schema.name]))
+    target.write([], Progress(str(position), entries))
+    return Opened(state, position, set(entries))
+
+
+def prepare(plan: TablePlan, target: Target, schema: TableSchema) -> bool:
+    """Make the table's place ready; whether it is known to be empty."""
+    return target.prepare(plan.place(schema), create=plan.spec.target.create_tables, replace=plan.replace)
+
+
+def planned_copy(plan: TablePlan, source: Source, target: Target, schema: TableSchema, empty: bool) -> TableCopy:
+    """The table's chunks; a table whose existing rows are not wanted is in step from the beginning."""
+    order = source.order(schema)
+    if plan.read is ReadMode.INCREMENTAL:
+        whole = Chunk(0, KeyRange(None, None), ChunkState.DONE)
+        return TableCopy(schema, [whole], order, in_step=True, empty=empty)
+    ranges = source.edges(schema, can_order=target.can_order)
+    return TableCopy(schema, [Chunk(i, keys) for i, keys in enumerate(ranges)], order, empty=empty)
+
+
+def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, snapshot_position: str | None) -> Opened:
+    position = source.parse_position(stored.position)
+    check_forward(source, position, snapshot_position)
+    check_same_source(source, stored.entries)
+    state = restored(stored.entries, source)
+    for copy in state.handoff.tables.values():
+        place = plan.place(copy.schema)
+        if target.columns(place) is None:
+            raise TargetTableMissing(f"{place} is gone")
+    return Opened(state, position, set(stored.entries))
+
+
+def check_forward(source: Source, position: Position, snapshot_position: str | None) -> None:
+    """I2: the target must not stand behind what the source was already told. Raises `TargetPositionMismatch`."""
+    if snapshot_position is not None and position < source.parse_position(snapshot_position):
+        raise TargetPositionMismatch(f"the target stands at {position}, behind the snapshot at {snapshot_position}")
+
+
+def check_same_source(source: Source, entries: Mapping[str, str]) -> None:
+    """Raises `SourceIdentityChanged` when this is not the server and database the run was started on."""
+    was, now = json.loads(entries.get(SOURCE, "[]")), list(source.identity())
+    if was and was != now:
+        raise SourceIdentityChanged(f"the run was started on {'/'.join(was)}, this is {'/'.join(now)}")

@@ -1,0 +1,432 @@
+"""One run at work: the log's parts and the copy's chunks, decided, batched and written by a single thread.
+
+Reading happens on other threads; every decision, every snapshot of the source and every write happens here, one after
+the other (R2). The source hears of a position only after the target holds it and the snapshot naming it is kept (I1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from enum import StrEnum
+from typing import Any
+
+from tidegate.connect.capability import WriteMode
+from tidegate.connect.source import LogReader, SnapshotMark, Source
+from tidegate.connect.target import Append, Clear, KeyRange, Step, Target, TargetTable
+from tidegate.engine import evolve
+from tidegate.engine.copy import ChunkRead, Copier, Stage
+from tidegate.engine.gauges import Gauges
+from tidegate.engine.handoff import Chunk, ChunkState, TableCopy, sides
+from tidegate.engine.joining import Joiner
+from tidegate.engine.opening import Opened, open_run, planned_copy, prepare
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.snapshot import Desk, Hooks, Snapshot, SnapshotKind
+from tidegate.engine.writer import Writer, stamped
+from tidegate.errors import Retry, SourceLogBroken, TidegateError
+from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
+from tidegate.model.position import Position
+from tidegate.model.schema import TableName, TableSchema
+
+COPY_PARALLEL = 2
+CHUNK_ATTEMPTS = 20
+CHUNK_PAUSE_S = 0.5
+SNAPSHOT_DEADLINE_S = 60.0
+# How long to wait before asking again whether the log may go on.
+WAIT_S = 0.002
+
+
+class Phase(StrEnum):
+    PREPARING = "preparing"
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Pipeline:
+    """`run` returns once it was asked over the desk to end, and did; raises the error that ended it."""
+
+    def __init__(
+        self,
+        plan: TablePlan,
+        source: Source,
+        target: Target,
+        hooks: Hooks,
+        desk: Desk,
+        gauges: Gauges,
+        *,
+        start: str | None = None,
+        snapshot_position: str | None = None,
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._target = target
+        self._hooks = hooks
+        self._desk = desk
+        self._gauges = gauges
+        self._start = start
+        self._snapshot_position = snapshot_position
+        self.phase = Phase.PREPARING
+        self.position: Position | None = None
+        """What the target holds, for those who watch."""
+        self.log: LogReader | None = None
+
+    def run(self) -> None:
+        opened = open_run(
+            self._plan, self._source, self._target, start=self._start, snapshot_position=self._snapshot_position
+        )
+        work = _Work(self, opened)
+        try:
+            self._hooks.opened()
+            while not work.ended():
+                work.advance_copy()
+                work.advance_log()
+                work.keep_snapshots()
+        finally:
+            work.close()
+
+
+class _Work:
+    """An opened run."""
+
+    def __init__(self, pipeline: Pipeline, opened: Opened) -> None:
+        self._owner = pipeline
+        self._plan, self._source, self._target = pipeline._plan, pipeline._source, pipeline._target
+        self._hooks, self._desk, self._gauges = pipeline._hooks, pipeline._desk, pipeline._gauges
+        self._state = opened.state
+        self._handoff = opened.state.handoff
+        self._places: dict[int, tuple[TableSchema, TargetTable]] = {}
+        # The shape the target has, by table: the object the log's changes refer to, once one was seen.
+        self._shapes: dict[TableName, TableSchema] = {n: copy.schema for n, copy in self._handoff.tables.items()}
+        self._writer = Writer(self._target, self._gauges, self._place, opened.position)
+        self._writer.entries = opened.entries
+        self._copier = Copier(COPY_PARALLEL)
+        self._failures: dict[int, tuple[int, float]] = {}
+        self._pending: deque[LogPart] = deque()
+        self._gate: SnapshotMark | None = None
+        self._snapshot_at = time.monotonic()
+        self._snapshot_on_way = False
+        self._log = pipeline.log = self._source.log(self._plan.run, opened.position)
+        self._joiner = Joiner(self._plan, self._source)
+        self._joiner.start(set(self._shapes))
+        self._count_copy()
+        self._show()
+
+    def close(self) -> None:
+        self._copier.close()
+        self._joiner.close()
+        self._log.close()
+
+    def _show(self) -> None:
+        self._owner.position = self._writer.position
+
+    # --- ending ---
+
+    def ended(self) -> bool:
+        """Whether it was asked to end, and has."""
+        if self._desk.abandoned:
+            return True
+        kind = self._desk.ending
+        return kind is not None and self._end_with(kind)
+
+    def _end_with(self, kind: SnapshotKind) -> bool:
+        """Write what is decided and store a snapshot. A pause that gets no snapshot goes on running."""
+        self._copier.close()
+        for chunk in (c for copy in self._handoff.tables.values() for c in copy.chunks):
+            if chunk.state is ChunkState.READING:
+                chunk.state, chunk.mark = ChunkState.TODO, None
+        self._flush()
+        self._store_reached()
+        self._desk.answer()
+        self._send_snapshot(kind)
+        until = time.monotonic() + SNAPSHOT_DEADLINE_S
+        reason = f"the snapshot was not stored within {SNAPSHOT_DEADLINE_S:.0f} s"
+        while time.monotonic() < until and not self._desk.abandoned:
+            stored, refused = self._desk.answer()
+            if stored is not None and not stored < self._writer.position:
+                self._log.acknowledge(stored)  # I1
+                return True
+            if refused is not None:
+                reason = refused.detail
+                break
+            time.sleep(0.005)
+        if kind is not SnapshotKind.PAUSE:
+            return True  # it ends anyway: the target holds the position, the source keeps its log
+        self._desk.stay()
+        self._snapshot_on_way = False
+        self._hooks.event("pause_failed", {"reason": reason})
+        return self._desk.abandoned
+
+    # --- the copy ---
+
+    def advance_copy(self) -> None:
+        for read in self._copier.at(Stage.FAILED):
+            self._retry_chunk(read)
+        for read in self._copier.at(Stage.READY):
+            self._write_chunk(read)
+        for read in self._copier.at(Stage.LOCKED):
+            read.chunk.mark = read.mark()
+            read.chunk.state = ChunkState.READING
+        if self._handoff.copying:
+            for copy, chunk in self._next_chunks(self._copier.free()):
+                self._copier.begin(copy, chunk, self._source.chunk(copy.schema, chunk.keys))
+        for joined in self._joiner.joined(self._join):
+            if isinstance(joined, TidegateError):
+                self._hooks.event("table_refused", {"reason": joined.detail, "code": joined.code})
+            else:
+                self._hooks.event("table_joined", {"table": str(joined.name)})
+
+    def _next_chunks(self, count: int) -> list[tuple[TableCopy, Chunk]]:
+        now = time.monotonic()
+        found: list[tuple[TableCopy, Chunk]] = []
+        for copy in self._handoff.tables.values():
+            if copy.in_step:
+                continue
+            for chunk in copy.chunks:
+                if len(found) >= count:
+                    return found
+                waits = self._failures.get(id(chunk), (0, 0.0))[1] > now
+                if chunk.state is ChunkState.TODO and not waits and not self._copier.under_way(chunk):
+                    found.append((copy, chunk))
+        return found
+
+    def _retry_chunk(self, read: ChunkRead) -> None:
+        """A chunk that could not be read is to do again; after many attempts in a row the run sees the error."""
+        error, chunk = read.error, read.chunk
+        self._copier.done(read)
+        chunk.state, chunk.mark = ChunkState.TODO, None
+        attempts = self._failures.get(id(chunk), (0, 0.0))[0] + 1
+        self._failures[id(chunk)] = (attempts, time.monotonic() + CHUNK_PAUSE_S)
+        if not isinstance(error, TidegateError):
+            raise error or RuntimeError("a chunk failed without a reason")
+        if error.retry is Retry.NEVER or attempts >= CHUNK_ATTEMPTS:
+            raise error
+
+    def _write_chunk(self, read: ChunkRead) -> None:
+        """R3: rows, `done` and the snapshot in one transaction."""
+        self._flush()
+        copy, chunk, schema = read.copy, read.chunk, read.schema
+        if schema is None:
+            raise SourceLogBroken(f"{copy.name}: a chunk was read without its schema")
+        if set(schema.names) - set(self._shapes[copy.name].names):
+            self._evolve(schema)
+        place = self._place(schema)
+        steps: list[Step] = []
+        rows: Any = read.spool
+        if place.mode is WriteMode.APPEND:
+            rows = stamped(iter(read.spool), place, self._writer.position)
+        elif not copy.empty:
+            steps.append(Clear(place, None if chunk.keys == KeyRange(None, None) else [chunk.keys]))
+        steps.append(Append(place, rows))
+        chunk.state, chunk.rows = ChunkState.DONE, read.spool.rows
+        self._writer.write(steps, self._writer.position, self._state.chunk_entry(copy, chunk))
+        self._failures.pop(id(chunk), None)
+        self._gauges.add("rows_full", chunk.rows)
+        self._gauges.add("bytes_read", read.spool.bytes)
+        self._copier.done(read)
+        self._count_copy()
+
+    def _join(self, schema: TableSchema) -> TableCopy:
+        """A new table that matches: the source follows it already, and the fence (R4) is behind us."""
+        empty = prepare(self._plan, self._target, schema)
+        self._flush()
+        copy = planned_copy(self._plan, self._source, self._target, schema, empty)
+        self._writer.write([], self._writer.position, self._state.add(copy))
+        self._shapes[schema.name] = schema
+        self._count_copy()
+        return copy
+
+    def _count_copy(self) -> None:
+        copies = list(self._handoff.tables.values())
+        done = sum(copy.in_step or copy.chunks_done == len(copy.chunks) for copy in copies)
+        self._gauges.set("tables_total", len(copies))
+        self._gauges.set("tables_done", done)
+        self._gauges.set("chunks_total", sum(len(copy.chunks) for copy in copies))
+        self._gauges.set("chunks_done", sum(copy.chunks_done for copy in copies))
+        phase = Phase.INCREMENTAL if done == len(copies) else Phase.FULL
+        if phase is not self._owner.phase:
+            self._owner.phase = phase
+            self._hooks.event("phase", {"phase": str(phase)})
+
+    # --- the log ---
+
+    def advance_log(self) -> None:
+        if not self._pending:
+            self._pending.extend(self._log.take(self._patience_s()))
+        while self._pending:
+            part = self._pending[0]
+            if self._must_wait(part):
+                time.sleep(WAIT_S)
+                break
+            self._decide(part)
+            self._pending.popleft()
+            if self._writer.full:
+                self._flush()
+                break
+        if not self._writer.due_in_s():
+            self._flush()
+        busy = bool(self._copier.reads)
+        if self._handoff.copying and not self._writer.batch and not busy:
+            self._store_reached()  # nothing happens in the tables: only so do they come in step
+        waiting = next((part.committed_at_us for part in self._pending if part.transaction is not None), None)
+        self._gauges.oldest_waiting(self._writer.oldest_waiting_us() or waiting)
+        self._writer.let_go(idle=not self._pending and not busy)
+
+    def _patience_s(self) -> float:
+        """How long to wait for the log: not longer than something else can wait for this thread."""
+        if self._writer.batch:
+            return min(0.05, self._writer.due_in_s())
+        return 0.02 if self._handoff.copying or self._copier.reads else 0.1
+
+    def _must_wait(self, part: LogPart) -> bool:
+        if part.transaction is None:
+            return False
+        if not self._visible(part):
+            self._gauges.add("gate_waits")
+            return True
+        if self._handoff.stalls(part, self._writer.position):
+            self._gauges.add("stalls")
+            return True
+        return False
+
+    def _visible(self, part: LogPart) -> bool:
+        """R1: a commit is in the log, and sent, before snapshots see it; until then no chunk may rely on it."""
+        if self._gate is None or not self._gate.sees(part.transaction):
+            self._gate = self._source.now()
+        return self._gate.sees(part.transaction)
+
+    def _decide(self, part: LogPart) -> None:
+        contained = 0
+        for index, change in enumerate(part.changes, part.first_index):
+            name = change.table.name
+            if name in self._handoff.tables and self._shapes[name] is not change.table:
+                self._evolve(change.table)
+            if change.op is Op.TRUNCATE:
+                self._truncate(change, part, index)
+                continue
+            old_side, new_side = self._handoff.deliver(change, part, self._writer.position)
+            if not (old_side or new_side):
+                contained += 1
+            elif new_side and not old_side and self._needs_patch(change):
+                self._patch(change)
+            else:
+                self._writer.batch.add(change, old_side, new_side, part, index)
+        self._gauges.add("changes_read", len(part.changes))
+        self._gauges.add("changes_contained", contained)
+        if part.ends and part.transaction is not None:
+            self._gauges.add("transactions")
+        self._writer.decided(part)
+
+    def _truncate(self, change: Change, part: LogPart, index: int) -> None:
+        copy = self._handoff.tables.get(change.table.name)
+        if copy is None:
+            return
+        chunks = self._handoff.truncated(copy.name, part, self._writer.position)
+        # A patched key goes by its own snapshot: one that already contains the TRUNCATE keeps its row.
+        keep = [key for key, seen in copy.patches.items() if seen.sees(part.transaction)]
+        self._writer.batch.truncate(change.table, chunks, keep, part, index)
+
+    def _needs_patch(self, change: Change) -> bool:
+        upsert = self._plan.spec.target.write is WriteMode.UPSERT
+        return upsert and change.op is Op.UPDATE and change.new is not None and UNCHANGED in change.new
+
+    def _patch(self, change: Change) -> None:
+        """The key moved here from a range whose copy never held the row, and a large value was left out: read the row
+        itself, as a chunk of one key that goes by its own snapshot from now on."""
+        copy = self._handoff.tables[change.table.name]
+        key = sides(change)[1] or ()
+        reader = self._source.row_chunk(copy.schema, key)
+        try:
+            reader.lock()
+            mark = reader.mark()
+            schema, batches = reader.rows()
+            rows: list[Row] = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+        finally:
+            reader.close()
+        if set(schema.names) - set(self._shapes[schema.name].names):
+            self._evolve(schema)
+        self._writer.batch.put(schema, key, rows[0] if rows else None)
+        copy.patches[key] = mark.seen
+        self._writer.remember(self._state.patch_entry(copy, key))
+        self._gauges.add("patches")
+
+    def _evolve(self, seen: TableSchema) -> None:
+        """The table has another shape from here on. The batch is not written now: it may hold a piece of a transaction
+        whose end is not decided yet; its rows name their columns and leave the new ones to their default."""
+        known = self._shapes[seen.name]
+        if known != seen:
+            place = self._plan.place(seen)
+            at_target = self._target.columns(place)
+            new = evolve.added_columns(
+                known,
+                seen,
+                self._target.type_of,
+                frozenset(column.name for column in at_target or ()),
+                lambda: at_target is not None and not self._target.misfits(place),
+            )
+            if new:
+                self._target.add_columns(place, new)
+                names = [column.name for column in new]
+                self._hooks.event("schema_change", {"table": str(seen.name), "added": names})
+            copy = self._handoff.tables[seen.name]
+            copy.schema = seen
+            self._writer.remember(self._state.table_entry(copy))
+        self._shapes[seen.name] = seen
+
+    def _place(self, schema: TableSchema) -> TargetTable:
+        held = self._places.get(id(schema))
+        if held is None or held[0] is not schema:
+            held = self._places[id(schema)] = (schema, self._plan.place(schema))
+        return held[1]
+
+    # --- writing ---
+
+    def _flush(self) -> None:
+        if self._writer.flush():
+            self._settle()
+
+    def _store_reached(self) -> None:
+        if self._writer.store_reached():
+            self._settle()
+
+    def _settle(self) -> None:
+        self._show()
+        if not self._handoff.copying:
+            return
+        settled = self._handoff.settle(self._writer.position)
+        if settled:
+            # Travels with the next write; until then the stored chunks say the same.
+            self._writer.remember(self._state.settled_entries(settled, self._writer.entries))
+            self._count_copy()
+
+    # --- snapshots ---
+
+    def keep_snapshots(self) -> None:
+        stored, refused = self._desk.answer()
+        if stored is not None:
+            self._snapshot_on_way = False
+            self._log.acknowledge(stored)  # I1: the target holds it and the snapshot naming it is stored
+        if refused is not None:
+            self._snapshot_on_way = False
+            self._hooks.event("snapshot_failed", {"reason": refused.detail})
+        request = self._desk.next_request()
+        due = time.monotonic() - self._snapshot_at >= self._plan.spec.snapshots.every_s and not self._snapshot_on_way
+        if request is not None or due:
+            self._flush()
+            self._store_reached()
+            self._send_snapshot(SnapshotKind.PERIODIC if request is None else SnapshotKind.MANUAL, request)
+
+    def _send_snapshot(self, kind: SnapshotKind, request: int | None = None) -> None:
+        tables = {
+            str(copy.name): {
+                "state": "in_step" if copy.in_step else "copying",
+                "chunks_done": copy.chunks_done,
+                "chunks_total": len(copy.chunks),
+                "rows_full": copy.rows,
+                "columns": list(copy.schema.names),
+            }
+            for copy in self._handoff.tables.values()
+        }
+        self._snapshot_at = time.monotonic()
+        self._snapshot_on_way = True
+        state = {"phase": str(self._owner.phase), "tables": tables}
+        self._hooks.snapshot(Snapshot(kind, self._writer.position, state, request))

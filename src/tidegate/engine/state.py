@@ -1,0 +1,114 @@
+"""A run's state as entries of text: which tables, chunks and patches there are and how far each is.
+
+The entries travel with the position in the target's own transactions, so that rows and state can never disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tidegate.connect.source import ChunkMark, Source
+from tidegate.connect.target import KeyRange
+from tidegate.engine.handoff import Chunk, ChunkState, Handoff, Key, TableCopy
+from tidegate.errors import TargetPositionMismatch
+from tidegate.model.schema import TableName, TableSchema
+
+Entries = dict[str, str | None]
+SOURCE = "source"
+
+
+class RunState:
+    """The tables of a run, each with the number its entries go by."""
+
+    def __init__(self) -> None:
+        self.handoff = Handoff()
+        self._numbers: dict[TableName, int] = {}
+
+    def add(self, copy: TableCopy) -> Entries:
+        """A table that joins; returns what to store of it."""
+        self._numbers[copy.name] = len(self._numbers)
+        self.handoff.add(copy)
+        entries = self.table_entry(copy)
+        if not copy.in_step:
+            for chunk in copy.chunks:
+                entries |= self.chunk_entry(copy, chunk)
+        return entries
+
+    def table_entry(self, copy: TableCopy) -> Entries:
+        held = {
+            "schema": copy.schema.to_json(),
+            "in_step": copy.in_step,
+            "empty": copy.empty,
+            "rows": copy.rows,
+        }
+        return {f"table:{self._numbers[copy.name]}": json.dumps(held, ensure_ascii=False)}
+
+    def chunk_entry(self, copy: TableCopy, chunk: Chunk) -> Entries:
+        done = chunk.state is ChunkState.DONE and chunk.mark is not None
+        held = {
+            "after": chunk.keys.after,
+            "upto": chunk.keys.upto,
+            "done": done,
+            "seen": str(chunk.mark.seen) if done and chunk.mark else None,
+            "log_end": str(chunk.mark.log_end) if done and chunk.mark else None,
+            "rows": chunk.rows,
+        }
+        return {f"chunk:{self._numbers[copy.name]}:{chunk.index}": json.dumps(held, ensure_ascii=False)}
+
+    def patch_entry(self, copy: TableCopy, key: Key) -> Entries:
+        name = f"patch:{self._numbers[copy.name]}:{json.dumps(key, ensure_ascii=False)}"
+        return {name: str(copy.patches[key])}
+
+    def settled_entries(self, copies: Iterable[TableCopy], stored: Iterable[str]) -> Entries:
+        """What to store of tables that came in step: that they are, and nothing of their chunks and patches."""
+        entries: Entries = {}
+        for copy in copies:
+            number = self._numbers[copy.name]
+            prefixes = (f"chunk:{number}:", f"patch:{number}:")
+            entries |= {name: None for name in stored if name.startswith(prefixes)}
+            entries |= self.table_entry(copy)
+        return entries
+
+
+def restored(entries: Mapping[str, str], source: Source) -> RunState:
+    """The state that was stored. A chunk that was being read is to do again: its snapshot was never stored, and what
+    was dropped for it meanwhile is in the next one too. Raises `TargetPositionMismatch` if it is not whole."""
+    state = RunState()
+    tables: dict[int, dict[str, Any]] = {}
+    chunks: dict[int, list[Chunk]] = {}
+    try:
+        for name, text in entries.items():
+            sort, _, rest = name.partition(":")
+            if sort == "table":
+                tables[int(rest)] = json.loads(text)
+            elif sort == "chunk":
+                number, index = (int(part) for part in rest.split(":"))
+                chunks.setdefault(number, []).append(_chunk(index, json.loads(text), source))
+        for number in sorted(tables):
+            held = tables[number]
+            schema = TableSchema.from_json(held["schema"])
+            listed = sorted(chunks.get(number, []), key=lambda chunk: chunk.index)
+            if held["in_step"]:
+                listed = [Chunk(0, KeyRange(None, None), ChunkState.DONE, None, held["rows"])]
+            elif [chunk.index for chunk in listed] != list(range(len(listed))) or not listed:
+                raise ValueError("chunks are missing")
+            copy = TableCopy(schema, listed, source.order(schema), held["in_step"], held["empty"])
+            state.add(copy)
+            prefix = f"patch:{number}:"
+            for name, text in entries.items():
+                if name.startswith(prefix):
+                    copy.patches[tuple(json.loads(name.removeprefix(prefix)))] = source.parse_mark(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TargetPositionMismatch("the run's stored progress at the target is not whole") from error
+    return state
+
+
+def _chunk(index: int, held: Mapping[str, Any], source: Source) -> Chunk:
+    after, upto = held["after"], held["upto"]
+    keys = KeyRange(tuple(after) if after is not None else None, tuple(upto) if upto is not None else None)
+    if not held["done"]:
+        return Chunk(index, keys)
+    mark = ChunkMark(source.parse_mark(held["seen"]), source.parse_position(held["log_end"]))
+    return Chunk(index, keys, ChunkState.DONE, mark, held["rows"])

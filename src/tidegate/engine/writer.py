@@ -1,0 +1,134 @@
+"""The open batch and the target it goes to: rows, position and progress in one transaction each (I1, I4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+
+from tidegate.connect.target import Progress, Step, Target, TargetTable
+from tidegate.engine.batcher import TEXT, Batcher, instant
+from tidegate.engine.gauges import Gauges
+from tidegate.engine.state import Entries
+from tidegate.model.change import LogPart, Op
+from tidegate.model.position import Position
+from tidegate.model.schema import TableSchema
+
+BATCH_BYTES_MAX = 16 << 20
+# A target that others wait for too is let go of this often, for so long.
+HOLD_MAX_S = 1.0
+SHARE_S = 0.05
+IDLE_RELEASE_S = 0.05
+
+
+class Writer:
+    """Used by the pipeline's thread only.
+
+    `position` is what the target holds; `reached` is what was decided, or needs no writing: it moves into `position`
+    with the next write. `entries` names the progress entries stored.
+    """
+
+    def __init__(
+        self, target: Target, gauges: Gauges, place: Callable[[TableSchema], TargetTable], position: Position
+    ) -> None:
+        self._target = target
+        self._gauges = gauges
+        self._place = place
+        self.position = self.reached = position
+        self.entries: set[str] = set()
+        self.batch = Batcher(place)
+        self._with_batch: Entries = {}
+        self._committed: list[int] = []
+        self._written_at = 0.0
+        self._held_since = 0.0
+        self._idle_since: float | None = None
+
+    def decided(self, part: LogPart) -> None:
+        """Everything of the part is in the batch."""
+        self.reached = part.position
+        if part.ends and part.transaction is not None:
+            self._committed.append(part.committed_at_us)
+
+    def remember(self, entries: Entries) -> None:
+        """Store these with the batch."""
+        self._with_batch |= entries
+
+    @property
+    def full(self) -> bool:
+        return self.batch.changes >= self._target.batch.rows or self.batch.bytes >= BATCH_BYTES_MAX
+
+    def due_in_s(self) -> float:
+        """When a batch that is not full wants to be written; the target says how often it likes that."""
+        return max(0.0, self._written_at + self._target.batch.interval_s - time.monotonic())
+
+    def oldest_waiting_us(self) -> int | None:
+        return self._committed[0] if self._committed else None
+
+    def flush(self) -> bool:
+        """Write the batch if there is one. I4: it holds whole source transactions, or a part of one together with a
+        position inside it."""
+        if not self.batch and not self._with_batch:
+            self._gauges.written(self._committed)  # transactions of which nothing had to be written
+            self._committed = []
+            return False
+        batch, entries, committed = self.batch, self._with_batch, self._committed
+        self.batch, self._with_batch, self._committed = Batcher(self._place), {}, []
+        self.write(batch.steps(), self.reached, entries)
+        self._written_at = time.monotonic()
+        self._gauges.written(committed)
+        self._gauges.add("batches")
+        self._gauges.add("changes_written", batch.changes)
+        return True
+
+    def store_reached(self) -> bool:
+        """Move the stored position where only the position moved; the batch must be empty."""
+        if not self.position < self.reached:
+            return False
+        self.write([], self.reached, {})
+        return True
+
+    def write(self, steps: Sequence[Step], position: Position, entries: Entries) -> None:
+        if not self._held_since:
+            self._held_since = time.monotonic()
+        self._target.write(steps, Progress(str(position), entries))
+        self.position = position
+        for name, text in entries.items():
+            if text is None:
+                self.entries.discard(name)
+            else:
+                self.entries.add(name)
+
+    def let_go(self, *, idle: bool) -> None:
+        """Let others at the target: at once when there is nothing to do, now and then when there always is."""
+        now = time.monotonic()
+        self._idle_since = (self._idle_since or now) if idle and not self.batch else None
+        if not self._held_since:
+            return
+        if self._idle_since is not None and now - self._idle_since >= IDLE_RELEASE_S:
+            self._target.release()
+            self._held_since = 0.0
+        elif self._target.shared and now - self._held_since >= HOLD_MAX_S:
+            self._target.release()
+            self._held_since = 0.0
+            time.sleep(SHARE_S)
+
+
+def stamped(rows: Iterator[pa.RecordBatch], place: TargetTable, position: Position) -> Iterator[pa.RecordBatch]:
+    """Rows of the full copy with append's columns. They carry the position stored at this moment, so that they sort
+    behind every change the target has and before every change the log brings after them."""
+    count, at = 0, instant(int(time.time() * 1e6))
+    for batch in rows:
+        size = batch.num_rows
+        places = [f"{position.sortable()}:0:{count + i:010d}" for i in range(size)]
+        count += size
+        added = (
+            (place.stamp.op, pa.array([str(Op.READ)] * size, TEXT)),
+            (place.stamp.committed_at, pa.array([at] * size, TEXT)),
+            (place.stamp.position, pa.array(places, TEXT)),
+            (place.stamp.detail, pa.nulls(size, TEXT)),
+        )
+        for name, values in added:
+            if name:
+                batch = batch.append_column(name, values)
+        yield batch

@@ -52,6 +52,26 @@ class Unauthorized(RequestError):
     advice = "Send `Authorization: Bearer <token>`; the server prints where its token is when it first starts."
 
 
+class MethodNotAllowed(RequestError):
+    code, status, title = "request.method_not_allowed", 405, "The address does not take this method"
+    advice = "Use one of the methods the Allow header names."
+
+
+class BodyTooLarge(RequestError):
+    code, status, title = "request.too_large", 413, "The request is too large"
+    advice = "Send less at once; a task's definition has some kilobytes."
+
+
+class BodyTooSlow(RequestError):
+    code, status, title = "request.too_slow", 408, "The request did not arrive in its time"
+    advice = "Send the whole request at once."
+
+
+class NotJson(RequestError):
+    code, status, title = "request.not_json", 415, "The request's content is not declared as JSON"
+    advice = "Send JSON with `Content-Type: application/json`."
+
+
 class NotFound(RequestError):
     code, status, title = "request.not_found", 404, "There is no such thing"
     advice = "List what exists and check the name."

@@ -61,12 +61,12 @@ class Settings:
     lease_s: Annotated[float, Says("How long a silent worker is taken for alive.", 0.2, 600)] = 10.0
     reconcile_interval_s: Annotated[float, Says("How often what is asked is compared with what is.", 0.05, 60)] = 0.5
     detection_interval_s: Annotated[float, Says("How often configured objects are looked for.", 0.2, 86_400)] = 30.0
-    starting_deadline_s: Annotated[float, Says("How long Run may take.", 1, 3600)] = 180.0
-    pausing_deadline_s: Annotated[float, Says("How long Pause may take.", 1, 3600)] = 120.0
-    force_pausing_deadline_s: Annotated[float, Says("How long Forced Pause may take.", 1, 3600)] = 30.0
-    continuing_deadline_s: Annotated[float, Says("How long Continue may take.", 1, 3600)] = 180.0
-    stopping_deadline_s: Annotated[float, Says("How long Stop may take.", 1, 3600)] = 120.0
-    removing_deadline_s: Annotated[float, Says("How long removing a task may take.", 1, 3600)] = 300.0
+    starting_deadline_s: Annotated[float, Says("How long Run may take.", 1, 180)] = 180.0
+    pausing_deadline_s: Annotated[float, Says("How long Pause may take.", 1, 120)] = 120.0
+    force_pausing_deadline_s: Annotated[float, Says("How long Forced Pause may take.", 1, 30)] = 30.0
+    continuing_deadline_s: Annotated[float, Says("How long Continue may take.", 1, 180)] = 180.0
+    stopping_deadline_s: Annotated[float, Says("How long Stop may take.", 1, 120)] = 120.0
+    removing_deadline_s: Annotated[float, Says("How long removing a task may take.", 1, 300)] = 300.0
     log_level: Annotated[LogLevel, Says("What the server logs.")] = "info"
 
     def __post_init__(self) -> None:

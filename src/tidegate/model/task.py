@@ -253,8 +253,8 @@ _PLAINER: Mapping[str, Callable[[ErrorDetails], str]] = {
 }
 
 
-def field_errors(error: ValidationError) -> list[dict[str, str]]:
-    """What is wrong with which field, as `{field, problem}`; values are not repeated (I8)."""
+def field_errors(errors: Sequence[Any]) -> list[dict[str, str]]:
+    """What Pydantic found wrong with which field, as `{field, problem}`; values are not repeated (I8)."""
 
     def field(location: Sequence[int | str]) -> str:
         path = ""
@@ -266,10 +266,7 @@ def field_errors(error: ValidationError) -> list[dict[str, str]]:
         plainer = _PLAINER.get(found["type"])
         return plainer(found) if plainer else found["msg"]
 
-    return [
-        {"field": field(found["loc"]), "problem": problem(found)}
-        for found in error.errors(include_url=False, include_input=False)
-    ]
+    return [{"field": field(found["loc"]), "problem": problem(found)} for found in errors]
 
 
 def parse_task(values: object) -> TaskSpec:
@@ -280,7 +277,7 @@ def parse_task(values: object) -> TaskSpec:
     try:
         return TaskSpec.model_validate(dict(values))
     except ValidationError as error:
-        wrong = field_errors(error)
+        wrong = field_errors(error.errors(include_url=False, include_input=False))
         said = "; ".join(f"{one['field']}: {one['problem']}" if one["field"] else one["problem"] for one in wrong)
         raise TaskInvalid(said, errors=wrong) from None
 

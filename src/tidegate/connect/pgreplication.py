@@ -178,8 +178,8 @@ class PgLog(LogReader):
         # I1: said by the caller, never derived here
         self._acknowledged = max(self._acknowledged, PgPosition.of(position).lsn)
 
-    def log_end(self) -> Position:
-        return PgPosition(self._end)
+    def behind_bytes(self, position: Position) -> int:
+        return max(0, self._end - PgPosition.of(position).lsn)
 
     def close(self) -> None:
         self._closed.set()

@@ -75,8 +75,8 @@ class LogReader(ABC):
         """The target holds everything up to here, and the snapshot that needs it is stored (I1)."""
 
     @abstractmethod
-    def log_end(self) -> Position:
-        """The end of the source's log as last heard."""
+    def behind_bytes(self, position: Position) -> int:
+        """How much log lies between the position and the end of the source's log as last heard."""
 
     @abstractmethod
     def close(self) -> None:

@@ -70,6 +70,10 @@ class Pipeline:
         """What the target holds, for those who watch."""
         self.log: LogReader | None = None
 
+    def behind_bytes(self) -> int | None:
+        """How much of the source's log is not at the target yet; None while that is not known."""
+        return self.log.behind_bytes(self.position) if self.log is not None and self.position is not None else None
+
     def run(self) -> None:
         opened = open_run(
             self._plan, self._source, self._target, start=self._start, snapshot_position=self._snapshot_position
@@ -415,7 +419,7 @@ class _Work:
             self._store_reached()
             self._send_snapshot(SnapshotKind.PERIODIC if request is None else SnapshotKind.MANUAL, request)
 
-    def _send_snapshot(self, kind: SnapshotKind, request: int | None = None) -> None:
+    def _send_snapshot(self, kind: SnapshotKind, request: str | None = None) -> None:
         tables = {
             str(copy.name): {
                 "state": "in_step" if copy.in_step else "copying",

@@ -25,7 +25,7 @@ class Snapshot:
     kind: SnapshotKind
     position: Position
     state: dict[str, Any]
-    request: int | None = None
+    request: str | None = None
 
 
 class Hooks(Protocol):
@@ -47,7 +47,7 @@ class Desk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._end: SnapshotKind | None = None
-        self._requests: deque[int] = deque()
+        self._requests: deque[str] = deque()
         self._stored: Position | None = None
         self._refused: TidegateError | None = None
         self.abandoned = False
@@ -68,7 +68,7 @@ class Desk:
         """End at once: the run belongs to somebody else now."""
         self.abandoned = True
 
-    def ask_snapshot(self, request: int) -> None:
+    def ask_snapshot(self, request: str) -> None:
         with self._lock:
             if request not in self._requests:
                 self._requests.append(request)
@@ -94,7 +94,7 @@ class Desk:
         with self._lock:
             self._end = None
 
-    def next_request(self) -> int | None:
+    def next_request(self) -> str | None:
         with self._lock:
             return self._requests.popleft() if self._requests else None
 

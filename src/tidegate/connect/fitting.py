@@ -1,0 +1,30 @@
+"""What every target refuses about a table before its first row, whatever system it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.connect.capability import WriteMode
+from tidegate.connect.target import Misfit, TargetTable
+from tidegate.errors import TargetMisfit
+
+STATE_SCHEMA = "tidegate"
+"""Where targets that are databases keep the runs' state."""
+
+
+def misfit_error(table: TargetTable, wrong: Sequence[Misfit]) -> TargetMisfit:
+    """One error for all that does not fit."""
+    told = "; ".join(f"{one.column or 'the table'} {one.reason}" for one in wrong)
+    return TargetMisfit(f"{table}: {told}", table=str(table), columns=[one.column for one in wrong])
+
+
+def refused(table: TargetTable) -> list[Misfit]:
+    """A table in the state's own schema, one without columns, and stamps that would hide a column of the source."""
+    wrong = []
+    if table.schema == STATE_SCHEMA:
+        wrong.append(Misfit("", f"would lie in the schema {STATE_SCHEMA}, which holds the state of runs"))
+    stamps = table.stamp.names() if table.mode is WriteMode.APPEND else ()
+    if not (table.source.columns or stamps):
+        wrong.append(Misfit("", "has no columns"))
+    taken = [name for name in stamps if name in table.source.names]
+    return wrong + [Misfit(name, "is also a column of the source; rename the stamp's column") for name in taken]

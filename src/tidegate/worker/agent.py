@@ -1,0 +1,255 @@
+"""One run's process: registers, works, reports, obeys, and recovers from what passes by itself.
+
+It goes on syncing while the server is away; what it must never do is write after a newer worker took the run over,
+and the target sees to that (I5): being fenced off, it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from tidegate.connect.capability import ReadMode
+from tidegate.connect.source import Source
+from tidegate.connect.target import Target
+from tidegate.engine.gauges import Gauges
+from tidegate.engine.pipeline import Phase, Pipeline
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.preflight import open_source, open_target
+from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
+from tidegate.errors import Fenced, Retry, ServerUnreachable, TidegateError
+from tidegate.model.problem import problem
+from tidegate.model.task import parse_task
+from tidegate.worker.link import Link
+from tidegate.worker.outbox import Outbox
+
+log = structlog.get_logger()
+
+REGISTER_DEADLINE_S = 30.0
+GOODBYE_DEADLINE_S = 60.0
+FENCED_EXIT_S = 5.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.25, 15.0
+# How long a run that is being started or continued tries again before it says what is wrong.
+OPENING_PATIENCE_S = 20.0
+FENCED_CODE = 4
+
+
+class Agent:
+    """`run` returns the process's exit code."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._desk = Desk()
+        self._gauges = Gauges()
+        self._pipeline: Pipeline | None = None
+        self._outbox = Outbox(link, self._fence)
+        self._ended = threading.Event()
+        self._opened = False
+        self._recovering: TidegateError | None = None
+        self._snapshot_position: str | None = None
+        self._draining = False
+
+    # --- asked by signals and the server ---
+
+    def drain(self) -> None:
+        """Finish what was taken, store a snapshot, end."""
+        self._draining = True
+        self._desk.drain()
+
+    def _fence(self) -> None:
+        log.warning("worker.fenced")
+        self._desk.abandon()
+        self._ended.wait(FENCED_EXIT_S)
+        os._exit(FENCED_CODE)  # whatever still hangs must not go on
+
+    # --- hooks of the pipeline ---
+
+    def opened(self) -> None:
+        if self._recovering is not None:
+            self._outbox.event("recovered")
+        self._recovering = None
+        if not self._opened:
+            self._opened = True
+            self._outbox.event("opened")
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._outbox.snapshot(snapshot, self._desk)
+        self._snapshot_position = str(snapshot.position)  # I2: the target holds it, so it must never stand behind it
+
+    def event(self, name: str, facts: dict[str, Any]) -> None:
+        log.info(name, **facts)
+        self._outbox.event(name, **facts)
+
+    # --- the run ---
+
+    def run(self) -> int:
+        try:
+            given = self._register()
+        except TidegateError as error:
+            log.error("worker.not_registered", code=error.code, detail=error.detail)
+            return 1
+        heartbeat = threading.Thread(target=self._beat, args=(given["heartbeat_s"],), name="heartbeat", daemon=True)
+        heartbeat.start()
+        try:
+            code = self._work(given)
+        finally:
+            self._ended.set()
+        heartbeat.join(timeout=5)
+        self._link.close()
+        return code
+
+    def _register(self) -> dict[str, Any]:
+        me = {"pid": os.getpid(), "started": str(started_ticks(os.getpid()))}
+        until = time.monotonic() + REGISTER_DEADLINE_S
+        while True:
+            try:
+                return self._link.post("register", me)
+            except ServerUnreachable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    def _work(self, given: dict[str, Any]) -> int:
+        try:
+            source = open_source((given["source"]["kind"], given["source"]["config"]))
+            target = open_target((given["target"]["kind"], given["target"]["config"]))
+            spec = parse_task(given["task"]["definition"])
+        except TidegateError as error:
+            return self._give_up(error)
+        start = given["start"] or {}
+        read = ReadMode(start.get("read") or spec.source.read)
+        plan = TablePlan(given["run"]["key"], given["run"]["epoch"], spec, read, source.database)
+        self._snapshot_position = given["snapshot"]["position"] if given["snapshot"] else None
+        log.info("run.begins", run=plan.run, epoch=plan.epoch, task=spec.task, version=given["task"]["version"])
+        patient = given.get("state") == "running"
+        return self._attempts(plan, source, target, start.get("position"), patient)
+
+    def _attempts(self, plan: TablePlan, source: Source, target: Target, start: str | None, patient: bool) -> int:
+        backoff_s, began = BACKOFF_FIRST_S, time.monotonic()
+        while True:
+            attempt = time.monotonic()
+            pipeline = self._pipeline = Pipeline(
+                plan,
+                source,
+                target,
+                self,
+                self._desk,
+                self._gauges,
+                start=start,
+                snapshot_position=self._snapshot_position,
+            )
+            try:
+                pipeline.run()
+            except Fenced:
+                return FENCED_CODE
+            except TidegateError as error:
+                if error.retry is Retry.NEVER:
+                    return self._give_up(error)
+                if not (self._opened or patient) and time.monotonic() - began > OPENING_PATIENCE_S:
+                    return self._give_up(error)
+                self._recover(error)
+            except Exception as error:
+                log.exception("worker.crashed")
+                failure = TidegateError(f"{type(error).__name__} in the worker; its log has the details")
+                failure.__cause__ = error
+                return self._give_up(failure)
+            else:
+                return self._finished()
+            finally:
+                source.close()
+                target.close()
+            if time.monotonic() - attempt > BACKOFF_MAX_S:
+                backoff_s = BACKOFF_FIRST_S
+            if self._rest(backoff_s * random.uniform(0.7, 1.3)):  # noqa: S311  spreads retries, keeps no secret
+                return self._finished()
+            backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+
+    def _recover(self, error: TidegateError) -> None:
+        log.warning("run.recovering", code=error.code, detail=error.detail)
+        if self._recovering is None and self._opened:
+            self._outbox.event("restarted", error)
+        self._recovering = error
+
+    def _rest(self, pause_s: float) -> bool:
+        """Wait before the next attempt; whether the run was asked to end meanwhile."""
+        until = time.monotonic() + pause_s
+        while time.monotonic() < until:
+            if self._desk.abandoned or self._draining:
+                return True
+            if self._desk.ending is SnapshotKind.PAUSE:
+                # No snapshot can be written while an end is away: the pause fails, Forced Pause is the way.
+                self._desk.stay()
+                reason = self._recovering.detail if self._recovering else "the run is recovering"
+                self._outbox.event("pause_failed", self._recovering, reason=reason)
+            time.sleep(0.02)
+        return False
+
+    def _finished(self) -> int:
+        if self._desk.abandoned:
+            return FENCED_CODE
+        if self._desk.ending is SnapshotKind.PAUSE:
+            self._outbox.event("drained")
+        return 0 if self._outbox.close(GOODBYE_DEADLINE_S) else 1
+
+    def _give_up(self, error: TidegateError) -> int:
+        log.error("run.gave_up", code=error.code, detail=error.detail)
+        self._outbox.event("gave_up", error)
+        return 0 if self._outbox.close(GOODBYE_DEADLINE_S) else 1
+
+    # --- heartbeats ---
+
+    def _beat(self, every_s: float) -> None:
+        paused_for: str | None = None
+        while not self._ended.wait(every_s):
+            try:
+                orders = self._link.post("heartbeat", self._state())
+            except ServerUnreachable:
+                continue  # the run goes on; it is adopted again when the server is back
+            except Fenced:
+                self._fence()
+                return
+            except TidegateError as error:
+                log.warning("heartbeat.refused", code=error.code, detail=error.detail)
+                continue
+            intent = orders.get("intent")
+            if intent == "pause" and paused_for != "pause":
+                self._desk.pause()
+            elif intent == "drain":
+                self.drain()
+            paused_for = intent
+            if orders.get("snapshot") is not None:
+                self._desk.ask_snapshot(str(orders["snapshot"]))
+
+    def _state(self) -> dict[str, Any]:
+        pipeline = self._pipeline
+        used = os.times()
+        counters = self._gauges.report() | {
+            "memory_bytes": resident_bytes(),
+            "cpu_s": round(used.user + used.system, 3),
+        }
+        return {
+            "phase": str(pipeline.phase if pipeline else Phase.PREPARING),
+            "health": "recovering" if self._recovering is not None else "steady",
+            "position": str(pipeline.position) if pipeline and pipeline.position else None,
+            "counters": counters,
+            "lag_s": round(self._gauges.lag_s(), 3),
+            "lag_bytes": pipeline.behind_bytes() if pipeline else None,
+            "error": problem(self._recovering) if self._recovering is not None else None,
+        }
+
+
+def started_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot: with the pid it names a process for good."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+        return int(stat.read().rpartition(")")[2].split()[19])
+
+
+def resident_bytes() -> int:
+    """Memory this process has in use."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -12,11 +12,11 @@ from psycopg import errors as pg
 
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
+from tidegate.connect.fitting import misfit_error, refused
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable
 from tidegate.errors import (
     TargetConflict,
-    TargetMisfit,
     TargetNotEmpty,
     TargetTableMissing,
     TargetUnreachable,
@@ -123,7 +123,7 @@ class PostgresTarget(Target):
         with self._fenced() as cursor:
             cursor.execute(state.DDL_LOCK)
             found = catalog.existing(cursor, table.schema, table.name)
-            wrong = catalog.refused_names(table)
+            wrong = [*refused(table), *catalog.refused_names(table)]
             if found is not None:
                 wrong = wrong or catalog.misfits(table, found)
             if wrong:
@@ -242,12 +242,6 @@ class PostgresTarget(Target):
         if isinstance(error, CopyFailed):
             return server.translated(error.cause, "target", self.config, table=str(error.table), columns=error.columns)
         return server.translated(error, "target", self.config)
-
-
-def misfit_error(table: TargetTable, wrong: Sequence[Misfit]) -> TargetMisfit:
-    """One error for all that does not fit."""
-    told = "; ".join(f"{one.column or 'the table'} {one.reason}" for one in wrong)
-    return TargetMisfit(f"{table}: {told}", table=str(table), columns=[one.column for one in wrong])
 
 
 def _forget(connection: psycopg.Connection[Any], run: str, lock_timeout: str) -> None:

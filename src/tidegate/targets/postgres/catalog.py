@@ -179,9 +179,7 @@ def _of_stamp(wanted: TargetTable, found: ExistingTable) -> Iterator[Misfit]:
     for name, type in stamp_types(wanted).items():
         have = found.column(name)
         bare = type.partition(" COLLATE")[0]
-        if name in wanted.source.names:
-            yield Misfit(name, "is also a column of the source; give the stamp's column another name")
-        elif have is None:
+        if have is None:
             yield Misfit(name, f"is missing; append writes it, as {bare}")
         elif not (holds(have.type, bare, key=False) or have.type == "json") or have.generated:
             yield Misfit(name, f"is {have.spelled}, but append writes {bare}")
@@ -211,12 +209,6 @@ def _of_keys(wanted: TargetTable, found: ExistingTable) -> Iterator[Misfit]:
 
 
 def refused_names(wanted: TargetTable) -> list[Misfit]:
-    """Names the server would cut off without a word, and stamps that would hide a source column."""
+    """Names the server would cut off without a word."""
     names = (wanted.schema, wanted.name, *wanted.source.names, *stamp_types(wanted))
-    long = [Misfit(name, f"is longer than {NAME_BYTES} bytes") for name in names if len(name.encode()) > NAME_BYTES]
-    clash = [
-        Misfit(name, "is also a column of the source; give the stamp's column another name")
-        for name in stamp_types(wanted)
-        if name in wanted.source.names
-    ]
-    return long + clash
+    return [Misfit(name, f"is longer than {NAME_BYTES} bytes") for name in names if len(name.encode()) > NAME_BYTES]

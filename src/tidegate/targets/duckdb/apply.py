@@ -1,0 +1,278 @@
+"""Puts steps into DuckDB tables, set by set, straight from Arrow: rows that change are deleted by key and inserted
+anew, which is many times faster here than MERGE or a primary key. Nothing here begins or ends a transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+from tidegate.connect.target import Append, Clear, KeyRange, Moved, Net, Step, TargetTable
+from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing
+from tidegate.targets.duckdb.catalog import existing, first, folded, quote
+from tidegate.targets.duckdb.types import typed
+
+_GATHERED_ROWS = 100_000
+_GATHERED_BYTES = 8 << 20
+
+Rows: TypeAlias = pa.RecordBatch | pa.Table
+
+_ROWS = "temp.main.tidegate_rows"
+
+
+class Refused(Exception):
+    """Says which column of a table DuckDB could not fill."""
+
+    def __init__(self, table: TargetTable, column: str, cause: duckdb.Error) -> None:
+        super().__init__(f"{table}.{column}")
+        self.table = table
+        self.column = column
+        self.cause = cause
+
+
+class Applier:
+    """Applies steps over one connection. It lives for one transaction: what it has learned of tables holds."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._types: dict[tuple[str, str], dict[str, str]] = {}
+        row = first(connection.execute("SELECT current_database()"))
+        self._database = row[0] if row else ""
+
+    def place(self, table: TargetTable) -> str:
+        """The table's whole name: a schema may be called like the file."""
+        return f"{self.place_of_schema(table)}.{quote(table.name)}"
+
+    def place_of_schema(self, table: TargetTable) -> str:
+        return f"{quote(self._database)}.{quote(table.schema)}"
+
+    def apply(self, step: Step) -> None:
+        """Raises DuckDB's errors, `Refused` and `TargetRowMissing`."""
+        match step:
+            case Append():
+                for rows in gathered(step.rows):
+                    self._insert(step.table, rows)
+            case Net():
+                self._net(step)
+            case Clear():
+                self._clear(step)
+
+    # --- rows in ---
+
+    def _insert(self, table: TargetTable, rows: Rows) -> None:
+        names = rows.schema.names
+        values = ", ".join(self._values(table, names))
+        with self._given(table, rows):
+            self._connection.execute(
+                f"INSERT INTO {self.place(table)} ({_list(names)}) SELECT {values} FROM {_ROWS} AS s"
+            )
+
+    def _values(self, table: TargetTable, names: Sequence[str]) -> list[str]:
+        """Expressions over `s` that read the texts as values of the target's columns."""
+        return [typed(f"s.{quote(name)}", self._type(table, name)) for name in names]
+
+    def _typed_rows(self, table: TargetTable, names: Sequence[str]) -> str:
+        """The rows given, as a relation of typed columns."""
+        read = zip(self._values(table, names), names, strict=True)
+        return f"(SELECT {', '.join(f'{value} AS {quote(name)}' for value, name in read)} FROM {_ROWS} AS s)"
+
+    @contextmanager
+    def _given(self, table: TargetTable, rows: Rows) -> Iterator[None]:
+        """The rows as the relation `_ROWS`; an error about a value is told with its column."""
+        name = _ROWS.rpartition(".")[2]
+        self._connection.register(name, rows)
+        try:
+            yield
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConstraintException) as error:
+            raise Refused(table, self._culprit(table, rows, error), error) from error
+        # After an error the transaction takes no more statements; the next rows replace these.
+        self._connection.unregister(name)
+
+    def _culprit(self, table: TargetTable, rows: Rows, error: duckdb.Error) -> str:
+        """The first column whose values cannot be read; the one DuckDB names for a NULL."""
+        named = str(error).partition("NOT NULL constraint failed: ")[2].strip()
+        if named:
+            return named.partition(".")[2]
+        aside = self._connection.cursor()
+        try:
+            aside.register(_ROWS.rpartition(".")[2], rows)
+            for name, value in zip(rows.schema.names, self._values(table, rows.schema.names), strict=True):
+                try:
+                    aside.execute(f"SELECT count({value}) FROM {_ROWS} AS s").fetchall()
+                except duckdb.Error:
+                    return str(name)
+        finally:
+            aside.close()
+        return ""
+
+    # --- the net change of upsert ---
+
+    def _net(self, step: Net) -> None:
+        table, key = step.table, step.table.source.key
+        moved = [self._read_moved(table, group, place) for place, group in enumerate(_by_shape(step.moved))]
+        puts = step.puts if step.puts is not None and step.puts.num_rows else None
+        replaced = [step.deletes] if step.deletes is not None and step.deletes.num_rows else []
+        if puts is not None and not self._extras(table, puts.schema.names):
+            replaced.append(puts)
+        if replaced:
+            with self._given(table, pa.Table.from_batches([batch.select(list(key)) for batch in replaced])):
+                self._connection.execute(
+                    f"DELETE FROM {self.place(table)} AS t USING {self._typed_rows(table, key)} AS s WHERE {_same(key)}"
+                )
+        for relation, names in moved:
+            self._merge(table, relation, names)
+            self._connection.execute(f"DROP TABLE {relation}")
+        if puts is not None:
+            self._put(table, puts)
+        for patch in step.patches:
+            if patch.num_rows:
+                self._patch(table, patch)
+
+    def _extras(self, table: TargetTable, names: Sequence[str]) -> set[str]:
+        """Columns of the target that the rows do not have and that a row replaced keeps."""
+        return set(self._columns(table)) - {folded(name) for name in names}
+
+    def _put(self, table: TargetTable, puts: pa.RecordBatch) -> None:
+        names = puts.schema.names
+        if not self._extras(table, names):  # rows of these keys were deleted before
+            self._insert(table, puts)
+            return
+        with self._given(table, puts):
+            self._merge(table, self._typed_rows(table, names), names)
+
+    def _merge(self, table: TargetTable, relation: str, names: Sequence[str]) -> None:
+        key = table.source.key
+        change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in names if name not in key)
+        if change:
+            self._connection.execute(
+                f"UPDATE {self.place(table)} AS t SET {change} FROM {relation} AS s WHERE {_same(key)}"
+            )
+        self._connection.execute(
+            f"INSERT INTO {self.place(table)} ({_list(names)}) SELECT {_list(names)} FROM {relation} AS s "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {self.place(table)} AS t WHERE {_same(key)})"
+        )
+
+    def _patch(self, table: TargetTable, patch: pa.RecordBatch) -> None:
+        key, names = table.source.key, patch.schema.names
+        # A patch of nothing but the key still says that the row is there.
+        change = [name for name in names if name not in key] or [key[0]]
+        with self._given(table, patch):
+            sets = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in change)
+            read = self._typed_rows(table, names)
+            update = f"UPDATE {self.place(table)} AS t SET {sets} FROM {read} AS s WHERE {_same(key)}"
+            _all_there(table, first(self._connection.execute(update)), patch.num_rows)
+
+    def _read_moved(self, table: TargetTable, group: Sequence[Moved], place: int) -> tuple[str, list[str]]:
+        """Whole rows in a temporary table, put together from those given and the values the rows they came from still
+        have."""
+        key = table.source.key
+        given, taken = group[0].row.schema.names, list(group[0].columns)
+        rows = pa.Table.from_batches([moved.row for moved in group])
+        origin = [f"from {number} {table.source.key[number]}" for number in range(len(key))]
+        for number, name in enumerate(origin):
+            rows = rows.append_column(name, pa.array([moved.from_key[number] for moved in group], pa.string()))
+        relation = f"temp.main.tidegate_moved_{place}"
+        read = [f"{v} AS {quote(n)}" for v, n in zip(self._values(table, given), given, strict=True)]
+        read += [f"t.{quote(name)} AS {quote(name)}" for name in taken]
+        same = " AND ".join(
+            f"t.{quote(k)} = {typed(f's.{quote(o)}', self._type(table, k))}" for k, o in zip(key, origin, strict=True)
+        )
+        with self._given(table, rows):
+            self._connection.execute(
+                f"CREATE OR REPLACE TEMPORARY TABLE {relation.removeprefix('temp.main.')} AS "
+                f"SELECT {', '.join(read)} FROM {_ROWS} AS s JOIN {self.place(table)} AS t ON {same}"
+            )
+        _all_there(table, first(self._connection.execute(f"SELECT count(*) FROM {relation}")), len(group))
+        return relation, [*given, *taken]
+
+    # --- clearing ---
+
+    def _clear(self, step: Clear) -> None:
+        table = step.table
+        where = "true"
+        if step.ranges is not None:
+            one_of = [self._in_range(table, one) for one in step.ranges] or ["false"]
+            where = "(" + " OR ".join(one_of) + ")"
+        delete = f"DELETE FROM {self.place(table)} AS t WHERE {where}"
+        if step.keep is None or not step.keep.num_rows:
+            self._connection.execute(delete)
+            return
+        key = table.source.key
+        with self._given(table, step.keep):
+            kept = self._typed_rows(table, key)
+            self._connection.execute(f"{delete} AND NOT EXISTS (SELECT 1 FROM {kept} AS s WHERE {_same(key)})")
+
+    def _in_range(self, table: TargetTable, keys: KeyRange) -> str:
+        parts = []
+        if keys.after is not None:
+            parts.append(self._compare(table, keys.after, ">"))
+        if keys.upto is not None:
+            parts.append(f"NOT {self._compare(table, keys.upto, '>')}")
+        return "(" + (" AND ".join(parts) or "true") + ")"
+
+    def _compare(self, table: TargetTable, edge: Sequence[str], sign: str) -> str:
+        """The key's first columns against the edge, the first that differs decides."""
+        told = "false"
+        for name, text in reversed(list(zip(table.source.key, edge, strict=False))):
+            quoted = "'" + text.replace("'", "''") + "'"
+            value = typed(quoted, self._type(table, name))
+            mine = f"t.{quote(name)}"
+            told = f"({mine} {sign} {value} OR ({mine} = {value} AND {told}))"
+        return told
+
+    # --- the target's columns ---
+
+    def _columns(self, table: TargetTable) -> dict[str, str]:
+        place = (table.schema, table.name)
+        if place not in self._types:
+            found = existing(self._connection, *place)
+            if found is None:
+                raise TargetTableMissing(f"{table} is not there")
+            self._types[place] = {folded(c.name): c.type for c in found.columns if not c.generated}
+        return self._types[place]
+
+    def _type(self, table: TargetTable, name: str) -> str:
+        try:
+            return self._columns(table)[folded(name)]
+        except KeyError:
+            raise TargetMisfit(f"{table}: {name} is missing", table=str(table), columns=[name]) from None
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches of the same columns joined into few large ones: each costs a statement."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        full = sum(b.num_rows for b in held) >= _GATHERED_ROWS or sum(b.nbytes for b in held) >= _GATHERED_BYTES
+        if held and (full or held[0].schema.names != batch.schema.names):
+            yield pa.Table.from_batches(held)
+            held = []
+        held.append(batch)
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(quote(name) for name in names)
+
+
+def _same(key: Sequence[str]) -> str:
+    return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in key)
+
+
+def _all_there(table: TargetTable, there: tuple[Any, ...] | None, wanted: int) -> None:
+    missing = wanted - (there[0] if there else 0)
+    if missing:
+        raise TargetRowMissing(f"{table}: {missing} of {wanted} rows to be updated are not there")
+
+
+def _by_shape(moved: Sequence[Moved]) -> Iterator[list[Moved]]:
+    groups: dict[tuple[Any, ...], list[Moved]] = defaultdict(list)
+    for one in moved:
+        groups[(tuple(one.row.schema.names), one.columns)].append(one)
+    yield from groups.values()

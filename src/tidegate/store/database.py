@@ -1,0 +1,143 @@
+"""The connection to the metadata store: SQLite by default, PostgreSQL by URL, one code path.
+
+A write transaction excludes other writers from its start on SQLite (BEGIN IMMEDIATE) and locks the rows it decides
+by on PostgreSQL; either way what it has read is still so when it commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+
+from tidegate.errors import EnvironmentLacking, Invalid, StoreUnavailable
+
+BUSY_S = 10
+STATEMENT_S = 30
+CONNECT_S = 5
+_MIGRATION_LOCK = 0x7469646567617465  # "tidegate", for pg_advisory_xact_lock
+
+_WRITES = "tidegate_writes"
+
+
+def default_url(data_dir: Path) -> str:
+    """A SQLite file in the data directory."""
+    return URL.create("sqlite", database=str(data_dir / "tidegate.db")).render_as_string(hide_password=False)
+
+
+class Database:
+    """Opens the store and brings its tables up to date. Safe to use from many threads."""
+
+    def __init__(self, url: str) -> None:
+        """Raises `Invalid` for a URL that is neither SQLite's nor PostgreSQL's, `StoreUnavailable`,
+        `EnvironmentLacking` for a store written by a newer version."""
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # Writers of one process queue here in the order they came, instead of polling SQLite's lock.
+        self._writer = threading.Lock()
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view on SQLite; single statements on PostgreSQL. Raises `StoreUnavailable`."""
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """All or nothing: commits at the end, rolls back when something is raised. Keep it short and do nothing but
+        SQL inside. Raises `StoreUnavailable`; whether it was committed is then unknown."""
+        with (
+            self._writer if self.is_sqlite else contextlib.nullcontext(),
+            _translated(),
+            self._engine.connect() as connection,
+            connection.execution_options(**{_WRITES: True}).begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", "tidegate.store:migrations")
+        config.set_main_option("path_separator", "os")
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                newest = ScriptDirectory.from_config(config).get_current_head()
+                raise EnvironmentLacking(
+                    f"the metadata store was written by a newer version of Tidegate (this one knows up to {newest})"
+                ) from error
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except sa.exc.ArgumentError:
+        raise Invalid("the store's URL cannot be read; it looks like sqlite:////var/lib/tidegate/tidegate.db") from None
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise Invalid("the store's URL must name a SQLite file or a PostgreSQL database")
+    return parsed
+
+
+def _sqlite(url: URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url, hide_parameters=True, connect_args={"timeout": BUSY_S, "check_same_thread": False}, pool_size=20
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # Transactions are begun below, not guessed by the driver.
+        # Full: an epoch or a snapshot that was stored is still there after a power failure (I1, I5).
+        for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            raw.execute(f"pragma {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+    return engine
+
+
+def _postgres(url: URL) -> sa.Engine:
+    options = f"-c statement_timeout={STATEMENT_S * 1000} -c lock_timeout={BUSY_S * 1000} -c timezone=UTC"
+    return sa.create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_S, "options": options, "application_name": "tidegate"},
+        pool_size=20,
+        max_overflow=20,
+        pool_pre_ping=True,
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        raise StoreUnavailable(f"the metadata store failed: {type(error.__cause__ or error).__name__}") from error

@@ -1,0 +1,144 @@
+"""The only place where a task's state changes (I7): a legal move, its compare-and-set and its key event, in the
+transaction of whatever else belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, exists, select
+
+from tidegate.errors import NotFound, StaleVersion
+from tidegate.model.lifecycle import Held, State, next_state
+from tidegate.store.rows import EventRow, RunRow, TaskRow, columns, read, width
+from tidegate.store.tables import key_event, run, snapshot, task
+
+SYSTEM = "tidegate"
+"""The actor of what nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A task, its newest run, and what it holds of that run."""
+
+    task: TaskRow
+    run: RunRow | None
+    held: Held
+
+
+def has_snapshot() -> Any:
+    """Whether the run in the same query has one."""
+    return exists().where(snapshot.c.run_id == run.c.id)
+
+
+def held_of(run: RunRow | None, snapshot: bool) -> Held:
+    """An ended run holds nothing."""
+    if run is None or run.ended_at is not None:
+        return Held.NOTHING
+    return Held.SNAPSHOT if snapshot else Held.RUN
+
+
+def find(tx: Connection, task_id: int, *, lock: bool = False) -> Situation | None:
+    """With `lock` nobody else changes the task until the transaction ends."""
+    if lock:
+        tx.execute(select(task.c.id).where(task.c.id == task_id).with_for_update())
+    row = tx.execute(
+        select(*columns(task, TaskRow), has_snapshot(), *columns(run, RunRow))
+        .outerjoin(run, run.c.id == task.c.run_id)
+        .where(task.c.id == task_id)
+    ).one_or_none()
+    return situation(row) if row is not None else None
+
+
+def situation(row: Any) -> Situation:
+    """From a row of task, `has_snapshot()` and run columns."""
+    upto = width(TaskRow)
+    found = read(RunRow, row[upto + 1 :]) if row[upto + 1] is not None else None
+    return Situation(read(TaskRow, row[:upto]), found, held_of(found, row[upto]))
+
+
+def get(tx: Connection, task_id: int, *, lock: bool = False) -> Situation:
+    """Raises `NotFound`, also for a removed task."""
+    found = find(tx, task_id, lock=lock)
+    if found is None or found.task.state is State.REMOVED:
+        raise NotFound(f"there is no task {task_id}")
+    return found
+
+
+def move(
+    tx: Connection,
+    now_in: Situation,
+    name: str,
+    *,
+    now: float,
+    actor: str = SYSTEM,
+    error: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Situation:
+    """Carry out a move and write its key event. `changes` are further columns of the task; `error` goes to the key
+    event, and into the task only when `changes` says so. Returns the new situation.
+
+    Raises `IllegalMove`, and `StaleVersion` if the task is not as `now_in` says any more.
+    """
+    before = now_in.task
+    target = next_state(before.state, name, now_in.held)
+    changed = tx.execute(
+        task.update()
+        .where(task.c.id == before.id, task.c.version == before.version, task.c.state == before.state.value)
+        .values(**({"error": None} | changes), state=target.value, version=before.version + 1, state_since=now)
+    )
+    if changed.rowcount != 1:
+        raise StaleVersion(f"task {before.name} was changed meanwhile")
+    after = get_any(tx, before.id)
+    record(tx, after, name, now=now, actor=actor, error=error, facts=facts, states=(before.state, target))
+    return after
+
+
+def get_any(tx: Connection, task_id: int) -> Situation:
+    """Also a removed task. It must exist."""
+    found = find(tx, task_id)
+    if found is None:
+        raise NotFound(f"there is no task {task_id}")
+    return found
+
+
+def record(
+    tx: Connection,
+    now_in: Situation,
+    name: str,
+    *,
+    now: float,
+    actor: str = SYSTEM,
+    error: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    states: tuple[State, State] | None = None,
+) -> None:
+    """Write a key event; one without `states` is no change of state."""
+    tx.execute(
+        key_event.insert().values(
+            at=now,
+            task_id=now_in.task.id,
+            run_number=now_in.run.number if now_in.run else None,
+            name=name,
+            state_from=states[0].value if states else None,
+            state_to=states[1].value if states else None,
+            task_version=now_in.task.version,
+            actor=actor,
+            error=error,
+            facts=dict(facts or {}),
+        )
+    )
+
+
+def list_events(
+    tx: Connection, *, task_id: int | None, run_number: int | None, after: int, limit: int
+) -> list[EventRow]:
+    """Newest first."""
+    query = select(*columns(key_event, EventRow)).where(key_event.c.id > after)
+    if task_id is not None:
+        query = query.where(key_event.c.task_id == task_id)
+    if run_number is not None:
+        query = query.where(key_event.c.run_number == run_number)
+    return [read(EventRow, row) for row in tx.execute(query.order_by(key_event.c.id.desc()).limit(limit))]

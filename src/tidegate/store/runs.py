@@ -1,0 +1,176 @@
+"""Runs and their snapshots. What a worker may change it changes only with the run's present epoch (I5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, func, select
+
+from tidegate.store.rows import Cleanup, Health, RunRow, SnapshotRow, columns, read
+from tidegate.store.tables import run, snapshot
+
+
+def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opened_with: Any) -> int:
+    """The task's next run, with clean counters; its id."""
+    newest = tx.execute(select(func.max(run.c.number)).where(run.c.task_id == task_id)).scalar_one()
+    number = (newest or 0) + 1
+    added = tx.execute(
+        run.insert().values(
+            **opened_with,
+            task_id=task_id,
+            number=number,
+            key=f"{server_id}_t{task_id}r{number}",
+            started_at=now,
+            epoch=0,
+            restarts=0,
+            restarts_spent=0,
+            restarts_quick=0,
+            phase="preparing",
+            health=Health.STEADY.value,
+            counters={},
+            tables={},
+            cleanup=Cleanup.KEPT.value,
+            cleanup_tries=0,
+        )
+    )
+    key: int = added.inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has it
+    return key
+
+
+def find_run(tx: Connection, run_id: int, *, lock: bool = False) -> RunRow | None:
+    query = select(*columns(run, RunRow)).where(run.c.id == run_id)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return read(RunRow, row) if row is not None else None
+
+
+def list_runs(tx: Connection, task_id: int) -> list[RunRow]:
+    """Newest first."""
+    query = select(*columns(run, RunRow)).where(run.c.task_id == task_id).order_by(run.c.number.desc())
+    return [read(RunRow, row) for row in tx.execute(query)]
+
+
+def change_run(tx: Connection, run_id: int, **values: Any) -> None:
+    tx.execute(run.update().where(run.c.id == run_id).values(**values))
+
+
+def fence(tx: Connection, held: RunRow, **values: Any) -> None:
+    """End the present epoch: no worker may speak for the run until one is started anew (I5)."""
+    change_run(tx, held.id, epoch=held.epoch + 1, token_hash=None, restart_at=None, snapshot_request=None, **values)
+
+
+def runs_to_clean(tx: Connection, *, now: float, limit: int) -> list[RunRow]:
+    """Runs whose leftovers may be tried (again) by now."""
+    query = select(*columns(run, RunRow)).where(
+        run.c.cleanup.in_((Cleanup.DUE.value, Cleanup.LEFT.value)), run.c.cleanup_at <= now
+    )
+    return [read(RunRow, row) for row in tx.execute(query.order_by(run.c.cleanup_at).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a heartbeat said, to be written with others."""
+
+    run_id: int
+    epoch: int
+    heard_at: float
+    phase: str
+    health: str
+    position: str | None
+    lag_s: float | None
+    lag_bytes: int | None
+    counters: dict[str, Any]
+    tables: dict[str, Any]
+    error: dict[str, Any] | None
+
+
+_HEARD = (
+    run.update()
+    .where(run.c.id == bindparam("the_run"), run.c.epoch == bindparam("the_epoch"))
+    .values(
+        heard_at=bindparam("the_time"),
+        phase=bindparam("the_phase"),
+        # A worker that took over is recovering until it has opened both ends.
+        health=case(
+            (run.c.opened_at.is_(None) & (run.c.health == Health.RECOVERING.value), run.c.health),
+            else_=bindparam("the_health"),
+        ),
+        position=func.coalesce(bindparam("the_position"), run.c.position),
+        lag_s=bindparam("the_lag_s"),
+        lag_bytes=bindparam("the_lag_bytes"),
+        counters=bindparam("the_counters", type_=run.c.counters.type),
+        tables=bindparam("the_tables", type_=run.c.tables.type),
+        error=case(
+            (run.c.opened_at.is_(None), func.coalesce(bindparam("the_error", type_=run.c.error.type), run.c.error)),
+            else_=bindparam("the_error", type_=run.c.error.type),
+        ),
+    )
+)
+
+
+def write_reports(tx: Connection, reports: Iterable[Report]) -> None:
+    """Those of superseded epochs change nothing (I5)."""
+    values = [
+        {
+            "the_run": report.run_id,
+            "the_epoch": report.epoch,
+            "the_time": report.heard_at,
+            "the_phase": report.phase,
+            "the_health": report.health,
+            "the_position": report.position,
+            "the_lag_s": report.lag_s,
+            "the_lag_bytes": report.lag_bytes,
+            "the_counters": report.counters,
+            "the_tables": report.tables,
+            "the_error": report.error,
+        }
+        for report in reports
+    ]
+    if values:
+        tx.execute(_HEARD, values)
+
+
+# --- snapshots ------------------------------------------------------------------------------------------------
+
+
+def add_snapshot(tx: Connection, held: RunRow, **values: Any) -> int:
+    """Its id. Those beyond the run's `snapshots_keep` newest go."""
+    added = tx.execute(snapshot.insert().values(**values, run_id=held.id, epoch=held.epoch))
+    key: int = added.inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has it
+    kept = (
+        select(snapshot.c.id)
+        .where(snapshot.c.run_id == held.id)
+        .order_by(snapshot.c.id.desc())
+        .limit(held.snapshots_keep)
+        .scalar_subquery()
+    )
+    tx.execute(snapshot.delete().where(snapshot.c.run_id == held.id, snapshot.c.id.not_in(kept)))
+    return key
+
+
+def newest_snapshot(tx: Connection, run_id: int) -> SnapshotRow | None:
+    found = list_snapshots(tx, run_id, limit=1)
+    return found[0] if found else None
+
+
+def snapshot_state(tx: Connection, snapshot_id: int) -> str:
+    text: str = tx.execute(select(snapshot.c.state).where(snapshot.c.id == snapshot_id)).scalar_one()
+    return text
+
+
+def list_snapshots(tx: Connection, run_id: int, *, limit: int | None = None) -> list[SnapshotRow]:
+    """Newest first."""
+    query = select(*columns(snapshot, SnapshotRow)).where(snapshot.c.run_id == run_id)
+    return [read(SnapshotRow, row) for row in tx.execute(query.order_by(snapshot.c.id.desc()).limit(limit))]
+
+
+def requested_snapshot(tx: Connection, run_id: int, request: str) -> SnapshotRow | None:
+    query = select(*columns(snapshot, SnapshotRow)).where(snapshot.c.run_id == run_id, snapshot.c.request == request)
+    row = tx.execute(query.order_by(snapshot.c.id).limit(1)).one_or_none()
+    return read(SnapshotRow, row) if row is not None else None
+
+
+def discard_snapshots(tx: Connection, run_ids: Collection[int]) -> None:
+    """An ended run's state and position are gone for good."""
+    tx.execute(snapshot.delete().where(snapshot.c.run_id.in_(run_ids)))

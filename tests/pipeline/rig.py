@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -52,6 +53,8 @@ class Rig:
         self.snapshots: list[Snapshot] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.keeps_snapshots = True
+        self.totals: Counter[str] = Counter()
+        """What all workers that ended counted together."""
         self.read = ReadMode.FULL_INCREMENTAL
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -89,7 +92,7 @@ class Rig:
     def _work(self) -> None:
         try:
             self.pipeline.run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised where the test waits
             self.error = error
 
     def opens(self) -> Rig:
@@ -134,6 +137,7 @@ class Rig:
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), "the pipeline did not end"
         self._close()
+        self.totals.update({k: v for k, v in self.gauges.report().items() if not k.startswith("lag")})
         if self.error is not None:
             raise self.error
 

@@ -122,10 +122,10 @@ class Assembler:
         return self._cut(begin, True, PgPosition(commit.end_lsn))
 
     def _cut(self, begin: pgoutput.Begin, ends: bool, position: PgPosition) -> LogPart:
-        changes, self._changes, self._bytes = self._changes, [], 0
+        changes, size, self._changes, self._bytes = self._changes, self._bytes, [], 0
         first = self._count - len(changes)
         commit = PgPosition(begin.commit_lsn)
-        return LogPart(begin.xid, begin.committed_at_us, changes, first, ends, position, commit)
+        return LogPart(begin.xid, begin.committed_at_us, changes, first, ends, position, commit, size)
 
     def _opened(self) -> pgoutput.Begin:
         if self._begin is None:

@@ -217,7 +217,7 @@ def _target_error(error: psycopg.Error, at: str, table: str, columns: Sequence[s
 
 def _copied_column(context: str, columns: Sequence[str]) -> str:
     """The column that COPY's context names in front of the value: `COPY t, line 1, column note: "…"`."""
-    told = re.match(r"COPY \S+, line \d+, column (.*)", context, re.DOTALL)
+    told = re.search(r"^COPY \S+, line \d+, column (.*)", context, re.DOTALL | re.MULTILINE)
     if told is None:
         return ""
     rest = told[1]

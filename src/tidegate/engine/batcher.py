@@ -146,10 +146,6 @@ def record_batch(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.Reco
     return pa.RecordBatch.from_arrays([pa.array(column, TEXT) for _, column in kept], [name for name, _ in kept])
 
 
-def _size(row: Row | None) -> int:
-    return 0 if row is None else sum(len(cell) for cell in row if isinstance(cell, str))
-
-
 class Batcher:
     """One batch. `place` says where a source table's rows go at the target."""
 
@@ -158,8 +154,6 @@ class Batcher:
         self._open: dict[TableName, _NetGroup | _AppendGroup] = {}
         self._steps: list[_NetGroup | _AppendGroup | Clear] = []
         self.changes = 0
-        self.bytes = 0
-        self.written: dict[TableName, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -167,7 +161,7 @@ class Batcher:
     def add(self, change: Change, old_side: bool, new_side: bool, part: LogPart, index: int) -> None:
         """A change of which at least one side must reach the target; `index` is its place in the transaction."""
         group = self._group(change.table)
-        self._count(change.table.name, _size(change.new) + _size(change.old))
+        self.changes += 1
         if isinstance(group, _NetGroup):
             group.add(change, old_side, new_side)
         else:
@@ -178,7 +172,7 @@ class Batcher:
         group = self._group(table)
         if isinstance(group, _NetGroup):
             group.entries[key] = _Entry(row)
-        self._count(table.name, _size(row))
+        self.changes += 1
 
     def truncate(
         self, table: TableSchema, chunks: Sequence[Chunk] | None, keep: Sequence[Key], part: LogPart, index: int
@@ -186,7 +180,7 @@ class Batcher:
         """Empty the chunks' ranges (None: the whole table) but for the keys to keep."""
         if chunks is not None and not chunks:
             return
-        self._count(table.name, 0)
+        self.changes += 1
         group = self._group(table)
         ranges = None if chunks is None else [chunk.keys for chunk in chunks]
         if isinstance(group, _AppendGroup):
@@ -209,11 +203,6 @@ class Batcher:
             self._open[table.name] = group
             self._steps.append(group)
         return group
-
-    def _count(self, name: TableName, size: int) -> None:
-        self.changes += 1
-        self.bytes += size
-        self.written[name] = self.written.get(name, 0) + 1
 
 
 def _append(group: _AppendGroup, change: Change, old_side: bool, new_side: bool, part: LogPart, index: int) -> None:

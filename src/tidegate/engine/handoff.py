@@ -118,11 +118,13 @@ class TableCopy:
 
 def key_of(table: TableSchema, row: Row) -> Key:
     """The key's values. Raises `SourceLogBroken` if one is missing, which a key never is."""
-    cells = tuple(row[index] for index in table.key_indexes)
-    for cell in cells:
+    key = []
+    for index in table.key_indexes:
+        cell = row[index]
         if not isinstance(cell, str):
             raise SourceLogBroken(f"{table.name}: a change came without its key")
-    return cells  # type: ignore[return-value]
+        key.append(cell)
+    return tuple(key)
 
 
 def sides(change: Change) -> tuple[Key | None, Key | None]:

@@ -315,6 +315,7 @@ class _Work:
             else:
                 self._writer.batch.add(change, old_side, new_side, part, index)
         self._gauges.add("changes_read", len(part.changes))
+        self._gauges.add("bytes_read", part.bytes)
         self._gauges.add("changes_contained", contained)
         if part.ends and part.transaction is not None:
             self._gauges.add("transactions")

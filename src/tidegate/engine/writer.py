@@ -40,6 +40,7 @@ class Writer:
         self.batch = Batcher(place)
         self._with_batch: Entries = {}
         self._committed: list[int] = []
+        self._bytes = 0
         self._written_at = 0.0
         self._held_since = 0.0
         self._idle_since: float | None = None
@@ -47,6 +48,7 @@ class Writer:
     def decided(self, part: LogPart) -> None:
         """Everything of the part is in the batch."""
         self.reached = part.position
+        self._bytes += part.bytes
         if part.ends and part.transaction is not None:
             self._committed.append(part.committed_at_us)
 
@@ -56,7 +58,7 @@ class Writer:
 
     @property
     def full(self) -> bool:
-        return self.batch.changes >= self._target.batch.rows or self.batch.bytes >= BATCH_BYTES_MAX
+        return self.batch.changes >= self._target.batch.rows or self._bytes >= BATCH_BYTES_MAX
 
     def due_in_s(self) -> float:
         """When a batch that is not full wants to be written; the target says how often it likes that."""
@@ -73,6 +75,7 @@ class Writer:
             self._committed = []
             return False
         batch, entries, committed = self.batch, self._with_batch, self._committed
+        self._bytes = 0
         self.batch, self._with_batch, self._committed = Batcher(self._place), {}, []
         self.write(batch.steps(), self.reached, entries)
         self._written_at = time.monotonic()

@@ -65,3 +65,5 @@ class LogPart:
     """Where the log is read on from once this part is in the target."""
     commit: Position
     """The transaction's own position, the same in all its parts."""
+    bytes: int = 0
+    """About how much the log sent for it."""

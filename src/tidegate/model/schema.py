@@ -8,9 +8,9 @@ coerced on its way (I6). A column's type says which grammar, and how wide.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind(StrEnum):
@@ -67,8 +67,7 @@ class Column:
     """The value rows written before the column existed have, as text; None means NULL."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TableName:
+class TableName(NamedTuple):
     """A table at the source, within the one database a data source names."""
 
     schema: str
@@ -88,14 +87,16 @@ class TableSchema:
     family: str
     """Whose spelling `DataType.native` is in: the source connector's name."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The columns' names."""
+    key_indexes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Where the key's columns stand among the columns."""
 
-    @property
-    def key_indexes(self) -> tuple[int, ...]:
-        names = self.names
-        return tuple(names.index(name) for name in self.key)
+    def __post_init__(self) -> None:
+        names = tuple(column.name for column in self.columns)
+        # Asked for with every change, so worked out once.
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "key_indexes", tuple(names.index(name) for name in self.key))
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

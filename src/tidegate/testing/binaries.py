@@ -211,7 +211,7 @@ def _npm_pack(package: Package, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise EnvironmentLacking(f"npm is needed to fetch {package.name}@{package.version}; install nodejs with npm")
-    command = [npm, "pack", "--silent", f"{package.name}@{package.version}"]
+    command = [npm, "pack", "--loglevel=error", f"{package.name}@{package.version}"]
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=FETCH_DEADLINE_S)
     except subprocess.SubprocessError as error:

@@ -18,7 +18,7 @@ from psycopg import pq
 from tidegate.connect.pgposition import PgPosition, lsn_text
 from tidegate.connect.source import LogReader
 from tidegate.decode import pgoutput
-from tidegate.errors import SourceLogBroken, SourceUnreachable, TidegateError
+from tidegate.errors import PositionLost, SourceLogBroken, SourceUnreachable, TidegateError
 from tidegate.model.change import Change, LogPart, Op
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
@@ -33,6 +33,9 @@ SILENCE_MAX_S = 90.0
 _XLOG = struct.Struct(">xQQq")
 _KEEPALIVE = struct.Struct(">xQqB")
 _STATUS = struct.Struct(">cQQQqB")
+
+# The slot was invalidated (55000), its files or the log are gone (58P01), or the publication is (42704).
+_LOST_STATES = (b"55000", b"58P01", b"42704")
 
 Describe = Callable[[pgoutput.Relation], TableSchema]
 
@@ -259,15 +262,15 @@ class PgLog(LogReader):
         self._connection.flush()
 
     def _ended(self, length: int) -> TidegateError:
-        if length == -1:
-            answer = self._connection.get_result()
-            message = answer.error_message if answer is not None else b""
-        else:
-            message = self._connection.error_message
-        text = message.decode("utf-8", "replace").strip().splitlines()
-        said = text[0] if text else "no reason given"
-        if "could not map filenode" in said or "requested WAL segment" in said:
-            return SourceLogBroken(f"the server cannot decode its log any further: {said}")
+        answer = self._connection.get_result() if length == -1 else None
+        message = answer.error_message if answer is not None else self._connection.error_message
+        state = answer.error_field(pq.DiagnosticField.SQLSTATE) if answer is not None else None
+        lines = message.decode("utf-8", "replace").strip().splitlines()
+        said = lines[0] if lines else "no reason given"
+        if state in _LOST_STATES:
+            return PositionLost(f"the server cannot give the log any more: {said}")
+        if state is not None and state.startswith(b"XX"):
+            return SourceLogBroken(f"the server cannot decode its log: {said}")
         return SourceUnreachable(f"the server ended the log: {said}")
 
 

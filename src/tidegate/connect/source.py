@@ -145,7 +145,11 @@ class Source(ABC):
 
     @abstractmethod
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
-        """Follow these too from now on; returns after the fence (R4)."""
+        """Follow these too from now on; returns after the fence (R4). Idempotent."""
+
+    @abstractmethod
+    def drop_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        """Follow these no longer. Idempotent."""
 
     @abstractmethod
     def log_state(self, run: str, position: Position) -> LogState:

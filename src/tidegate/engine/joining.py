@@ -1,4 +1,5 @@
-"""Tables that are created later and match the task's patterns join while the rest streams.
+"""Tables that are created later and match the task's patterns, or that a newer version of the task adds, join while the
+rest streams.
 
 A thread looks for them and makes the source follow them; the pipeline's thread then plans their chunks. Until it has,
 their changes are dropped: the chunks' snapshots, taken behind the fence, will contain them.
@@ -21,7 +22,7 @@ LOOK_EVERY_S = 5.0
 
 
 class Joiner:
-    """Idle unless the task's tables are patterns."""
+    """Looks once, and again and again if the task's tables are patterns."""
 
     def __init__(self, plan: TablePlan, source: Source) -> None:
         self._plan = plan
@@ -33,8 +34,8 @@ class Joiner:
 
     def start(self, known: set[TableName]) -> None:
         """Begin to look; `known` are the tables the run has."""
-        if self._plan.grows:
-            self._known = set(known)
+        self._known = set(known)
+        if self._plan.grows or len(self._known) < len(self._plan.spec.source.tables):
             self._thread = threading.Thread(target=self._look, name="table-joiner", daemon=True)
             self._thread.start()
 
@@ -51,13 +52,18 @@ class Joiner:
         self._source.close()
 
     def _look(self) -> None:
-        while not self._closed.wait(LOOK_EVERY_S):
+        while True:
             try:
                 self._look_once()
             except TidegateError as error:
                 if error.retry is Retry.NEVER:
                     self._found.put(error)
                     return
+            else:
+                if not self._plan.grows:
+                    return
+            if self._closed.wait(LOOK_EVERY_S):
+                return
 
     def _look_once(self) -> None:
         spec = self._plan.spec

@@ -11,8 +11,8 @@ from tidegate.connect.source import Source
 from tidegate.connect.target import KeyRange, Progress, Stored, Target
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
 from tidegate.engine.plan import TablePlan
-from tidegate.engine.state import SOURCE, Entries, RunState, restored
-from tidegate.errors import PositionLost, SourceIdentityChanged, TargetPositionMismatch, TargetTableMissing
+from tidegate.engine.state import SOURCE, TASK, Entries, RunState, restored
+from tidegate.errors import PositionLost, SourceIdentityChanged, TargetPositionMismatch, TargetTableMissing, TaskInvalid
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
@@ -51,7 +51,7 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
             raise PositionLost(f"the log before {position} was not kept for this run; {wanted} was asked for")
         position = wanted
     state = RunState()
-    entries: Entries = {SOURCE: json.dumps(source.identity())}
+    entries: Entries = {SOURCE: json.dumps(source.identity()), TASK: plan.shape()}
     for schema in schemas:
         entries |= state.add(planned_copy(plan, source, target, schema, empty[schema.name]))
     target.write([], Progress(str(position), entries))
@@ -77,12 +77,34 @@ def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, sna
     position = source.parse_position(stored.position)
     check_forward(source, position, snapshot_position)
     check_same_source(source, stored.entries)
+    check_same_shape(plan, stored.entries)
     state = restored(stored.entries, source)
+    left = _leave(plan, source, target, state, stored)
     for copy in state.handoff.tables.values():
         place = plan.place(copy.schema)
         if target.columns(place) is None:
             raise TargetTableMissing(f"{place} is gone")
-    return Opened(state, position, set(stored.entries))
+    return Opened(state, position, set(stored.entries) - left)
+
+
+def _leave(plan: TablePlan, source: Source, target: Target, state: RunState, stored: Stored) -> set[str]:
+    """Tables that the task's newest version no longer takes; returns the entries removed. Their rows stay."""
+    leaving = [name for name in state.handoff.tables if not plan.takes(name)]
+    if not leaving:
+        return set()
+    entries: Entries = {}
+    for name in leaving:
+        entries |= state.drop(name, stored.entries)
+    target.write([], Progress(stored.position, entries))
+    source.drop_tables(plan.run, leaving)
+    return set(entries)
+
+
+def check_same_shape(plan: TablePlan, entries: Mapping[str, str]) -> None:
+    """A run goes on only with the target mapping it began with. Raises `TaskInvalid`."""
+    was = entries.get(TASK)
+    if was is not None and was != plan.shape():
+        raise TaskInvalid("the task's write mode, target names or added columns were changed; Stop it and Run it again")
 
 
 def check_forward(source: Source, position: Position, snapshot_position: str | None) -> None:

@@ -224,7 +224,6 @@ class _Work:
         chunk.state, chunk.rows = ChunkState.DONE, read.spool.rows
         self._writer.write(steps, self._writer.position, self._state.chunk_entry(copy, chunk))
         self._failures.pop(id(chunk), None)
-        self._gauges.add("rows_full", chunk.rows)
         self._gauges.add("bytes_read", read.spool.bytes)
         self._copier.done(read)
         self._count_copy()
@@ -242,6 +241,7 @@ class _Work:
     def _count_copy(self) -> None:
         copies = list(self._handoff.tables.values())
         done = sum(copy.in_step or copy.chunks_done == len(copy.chunks) for copy in copies)
+        self._gauges.set("rows_full", sum(copy.rows for copy in copies))
         self._gauges.set("tables_total", len(copies))
         self._gauges.set("tables_done", done)
         self._gauges.set("chunks_total", sum(len(copy.chunks) for copy in copies))

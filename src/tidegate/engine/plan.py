@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from tidegate.connect.capability import ReadMode, WriteMode
@@ -9,7 +10,7 @@ from tidegate.connect.source import Source
 from tidegate.connect.target import Stamp, TargetTable
 from tidegate.errors import TaskInvalid, TidegateError
 from tidegate.model.schema import TableName, TableSchema
-from tidegate.model.task import ExistingRows, TaskSpec, is_plain, matches, target_name, target_names
+from tidegate.model.task import ExistingRows, TaskSpec, is_plain, matches, picks, target_name, target_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,15 @@ class TablePlan:
     def grows(self) -> bool:
         """Whether tables created later may belong to the task."""
         return any(not is_plain(entry) for entry in self.spec.source.tables)
+
+    def takes(self, name: TableName) -> bool:
+        """Whether the table belongs to the task."""
+        return any(picks(entry, name) for entry in self.spec.source.tables)
+
+    def shape(self) -> str:
+        """What must not change while a run goes on, as a text to compare."""
+        target = self.spec.target
+        return json.dumps(target.model_dump(mode="json", include={"write", "schema_name", "table", "stamp"}))
 
     def place(self, schema: TableSchema) -> TargetTable:
         """Where the table goes, in this shape. Raises `TaskInvalid` if append's columns and the table's own clash."""

@@ -14,7 +14,7 @@ from tidegate.connect.config import parse_config
 from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target, TargetTable
-from tidegate.engine.opening import check_forward, check_same_source
+from tidegate.engine.opening import check_forward, check_same_shape, check_same_source
 from tidegate.engine.plan import TablePlan
 from tidegate.errors import (
     Retry,
@@ -27,7 +27,7 @@ from tidegate.errors import (
     by_code,
 )
 from tidegate.model.schema import TableName, TableSchema
-from tidegate.model.task import TaskSpec, matches, picks
+from tidegate.model.task import TaskSpec, matches
 
 Side: TypeAlias = "tuple[str, Mapping[str, Any]]"
 """A connector's kind and its settings, secrets in the clear."""
@@ -97,20 +97,19 @@ def _table_refusals(spec: TaskSpec, reads: Source, writes: Target) -> list[Tideg
         return refused
     places = [plan.place(schema) for schema in schemas]
     if reads.identity() == writes.identity():
-        refused += _loops(spec, schemas, places)
+        refused += _loops(plan, schemas, places)
     for place in places:
         refused += _place_refusals(spec, writes, place)
     return refused
 
 
-def _loops(spec: TaskSpec, schemas: list[TableSchema], places: list[TargetTable]) -> list[TidegateError]:
+def _loops(plan: TablePlan, schemas: list[TableSchema], places: list[TargetTable]) -> list[TidegateError]:
     """Target tables of the source's own database that the task reads, or would come to read."""
     read = {schema.name for schema in schemas}
     return [
         TargetLoop(f"{place.source.name} would be written to {place}, which the task reads from")
         for place in places
-        if (name := TableName(place.schema, place.name)) in read
-        or any(picks(entry, name) for entry in spec.source.tables)
+        if (name := TableName(place.schema, place.name)) in read or plan.takes(name)
     ]
 
 
@@ -139,8 +138,9 @@ def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, pos
         check_same_source(reads, stored.entries)
         held = reads.parse_position(stored.position)
         check_forward(reads, held, position)
-        state = reads.log_state(run_key, held)
         plan = TablePlan(run_key, 0, spec, spec.source.read, reads.database)
+        check_same_shape(plan, stored.entries)
+        state = reads.log_state(run_key, held)
         for name in matches(spec, reads.tables()):
             place = plan.place(reads.schema(name))
             if not plan.grows and writes.columns(place) is None:

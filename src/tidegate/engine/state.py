@@ -17,6 +17,7 @@ from tidegate.model.schema import TableName, TableSchema
 
 Entries = dict[str, str | None]
 SOURCE = "source"
+TASK = "task"
 
 
 class RunState:
@@ -28,13 +29,25 @@ class RunState:
 
     def add(self, copy: TableCopy) -> Entries:
         """A table that joins; returns what to store of it."""
-        self._numbers[copy.name] = len(self._numbers)
+        self._numbers[copy.name] = 1 + max(self._numbers.values(), default=-1)
         self.handoff.add(copy)
         entries = self.table_entry(copy)
         if not copy.in_step:
             for chunk in copy.chunks:
                 entries |= self.chunk_entry(copy, chunk)
         return entries
+
+    def restore(self, copy: TableCopy, number: int) -> None:
+        """A table as it was stored."""
+        self._numbers[copy.name] = number
+        self.handoff.add(copy)
+
+    def drop(self, name: TableName, stored: Iterable[str]) -> Entries:
+        """A table that leaves; returns what to store of it: nothing any more."""
+        number = self._numbers[name]
+        del self.handoff.tables[name]
+        prefixes = (f"chunk:{number}:", f"patch:{number}:")
+        return {entry: None for entry in stored if entry == f"table:{number}" or entry.startswith(prefixes)}
 
     def table_entry(self, copy: TableCopy) -> Entries:
         held = {
@@ -95,7 +108,7 @@ def restored(entries: Mapping[str, str], source: Source) -> RunState:
             elif [chunk.index for chunk in listed] != list(range(len(listed))) or not listed:
                 raise ValueError("chunks are missing")
             copy = TableCopy(schema, listed, source.order(schema), held["in_step"], held["empty"])
-            state.add(copy)
+            state.restore(copy, number)
             prefix = f"patch:{number}:"
             for name, text in entries.items():
                 if name.startswith(prefix):

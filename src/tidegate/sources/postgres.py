@@ -143,7 +143,19 @@ class PostgresSource(Source):
         return PgPosition(parse_lsn(row[0] if row else "0/0"))
 
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
-        members = {
+        members = self._published(run)
+        new = [table for table in tables if table not in members]
+        if new:
+            self._run(f"alter publication {self._name(run)} add table {self._listed(new)}")
+        self._fence()
+
+    def drop_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        gone = [table for table in tables if table in self._published(run)]
+        if gone:
+            self._run(f"alter publication {self._name(run)} drop table {self._listed(gone)}")
+
+    def _published(self, run: str) -> set[TableName]:
+        return {
             TableName(*row)
             for row in self._all(
                 "select n.nspname, c.relname from pg_catalog.pg_publication p"
@@ -153,10 +165,6 @@ class PostgresSource(Source):
                 (f"tidegate_{run}",),
             )
         }
-        new = [table for table in tables if table not in members]
-        if new:
-            self._run(f"alter publication {self._name(run)} add table {self._listed(new)}")
-        self._fence()
 
     def _fence(self) -> None:
         """R4: wait until every transaction that could have been missed has ended. One that committed before the slot

@@ -341,6 +341,11 @@ class RestartsSpent(TidegateError):
     advice = "Mend the cause named by the last error, then Continue."
 
 
+class PositionWentBack(TidegateError):
+    code, status, title = "worker.position_went_back", 409, "A snapshot is older than one that is stored"
+    advice = "Nothing to do: the newer snapshot is kept."
+
+
 class StoreUnavailable(TidegateError):
     code, status, retry, title = "store.unavailable", 503, Retry.LATER, "The metadata store does not answer"
     advice = "Check the store's disk or server; running tasks go on meanwhile."
@@ -369,6 +374,11 @@ class SettingInvalid(TidegateError):
 class PortTaken(TidegateError):
     code, status, title = "environment.port_taken", 500, "The server cannot listen on its address"
     advice = "Stop the program that has the port, or choose another with --port or TIDEGATE_PORT."
+
+
+class AlreadyRunning(TidegateError):
+    code, status, title = "environment.already_running", 500, "Another server holds the data directory"
+    advice = "Use the server that runs, end it first, or give this one another --data-dir."
 
 
 def every_error() -> Iterator[type[TidegateError]]:

@@ -6,6 +6,7 @@ A server that starts knows nothing yet: every lease then counts from when the se
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 from tidegate.store.runs import Report
 
@@ -44,8 +45,7 @@ class Attendance:
             self._unwritten.clear()
             return reports
 
-    def forget(self, run_id: int) -> None:
-        """The run ended or rests."""
+    def keep(self, run_ids: Collection[int]) -> None:
+        """Forget all but these runs: the others ended or rest."""
         with self._lock:
-            self._heard.pop(run_id, None)
-            self._unwritten.pop(run_id, None)
+            self._heard = {run: heard for run, heard in self._heard.items() if run in run_ids}

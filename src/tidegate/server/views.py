@@ -171,7 +171,7 @@ class RunView:
     cleanup: str
     """`kept` while the source holds its log for the run, `due`, `done`, or `left`: something could not be removed."""
     log_files: list[str]
-    """Names of the worker's output files under the server's data directory, oldest first."""
+    """Where the output of its workers may be, under the server's data directory, oldest first; at most the last 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +279,8 @@ class Assignment:
     epoch: int
     task_id: int
     task_name: str
+    state: str
+    """The task's when the worker registered: `running` for one that takes over."""
     version: int
     definition: Json
     source: Side

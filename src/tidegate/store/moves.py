@@ -75,10 +75,11 @@ def move(
     actor: str = SYSTEM,
     error: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    keep_error: bool = False,
     **changes: Any,
 ) -> Situation:
     """Carry out a move and write its key event. `changes` are further columns of the task; `error` goes to the key
-    event, and into the task only when `changes` says so. Returns the new situation.
+    event, and with `keep_error` into the task until its next move. Returns the new situation.
 
     Raises `IllegalMove`, and `StaleVersion` if the task is not as `now_in` says any more.
     """
@@ -87,7 +88,13 @@ def move(
     changed = tx.execute(
         task.update()
         .where(task.c.id == before.id, task.c.version == before.version, task.c.state == before.state.value)
-        .values(**({"error": None} | changes), state=target.value, version=before.version + 1, state_since=now)
+        .values(
+            **changes,
+            state=target.value,
+            version=before.version + 1,
+            state_since=now,
+            error=error if keep_error else None,
+        )
     )
     if changed.rowcount != 1:
         raise StaleVersion(f"task {before.name} was changed meanwhile")

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, select
 
+from tidegate.model.lifecycle import STATES, State
 from tidegate.store.rows import Cleanup, Health, RunRow, SnapshotRow, columns, read
-from tidegate.store.tables import run, snapshot
+from tidegate.store.tables import run, snapshot, task
 
 
 def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opened_with: Any) -> int:
@@ -58,6 +59,74 @@ def change_run(tx: Connection, run_id: int, **values: Any) -> None:
 def fence(tx: Connection, held: RunRow, **values: Any) -> None:
     """End the present epoch: no worker may speak for the run until one is started anew (I5)."""
     change_run(tx, held.id, epoch=held.epoch + 1, token_hash=None, restart_at=None, snapshot_request=None, **values)
+
+
+def record_worker(tx: Connection, run_id: int, pid: int, started: str) -> None:
+    """Which process the run's worker is, unless it said so itself already. Also when the epoch is over by now: it must
+    be ended then."""
+    tx.execute(
+        run.update()
+        .where(run.c.id == run_id, run.c.worker_pid.is_(None))
+        .values(worker_pid=pid, worker_started=started)
+    )
+    # What the worker says of its start is its own word; the engine's holds.
+    tx.execute(run.update().where(run.c.id == run_id, run.c.worker_pid == pid).values(worker_started=started))
+
+
+def forget_worker(tx: Connection, run_id: int, pid: int) -> None:
+    """That process has ended."""
+    tx.execute(
+        run.update().where(run.c.id == run_id, run.c.worker_pid == pid).values(worker_pid=None, worker_started=None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What tells whether a task needs a closer look."""
+
+    task_id: int
+    state: State
+    run_id: int
+    epoch: int
+    worker: tuple[int, str] | None
+    registered: bool
+
+
+def glances(tx: Connection) -> list[Glance]:
+    """Every task in an Operating step, with a worker, or with the process of one."""
+    watched = [s.value for s, facts in STATES.items() if facts.worker or facts.deadline_s is not None]
+    found = tx.execute(
+        select(
+            task.c.id,
+            task.c.state,
+            run.c.id,
+            run.c.epoch,
+            run.c.token_hash,
+            run.c.worker_pid,
+            run.c.worker_started,
+            run.c.registered_at,
+        )
+        .outerjoin(run, run.c.id == task.c.run_id)
+        .where(task.c.state.in_(watched) | run.c.worker_pid.is_not(None))
+        .order_by(task.c.id)
+    )
+    return [
+        Glance(
+            task_id,
+            State(state),
+            run_id or 0,
+            epoch or 0,
+            (pid, started or "") if pid is not None and token is not None else None,
+            registered is not None,
+        )
+        for task_id, state, run_id, epoch, token, pid, started, registered in found
+    ]
+
+
+def strays(tx: Connection) -> list[RunRow]:
+    """Runs that are over, with a process that may still be there."""
+    query = select(*columns(run, RunRow)).where(run.c.worker_pid.is_not(None), run.c.ended_at.is_not(None))
+    return [read(RunRow, row) for row in tx.execute(query)]
 
 
 def runs_to_clean(tx: Connection, *, now: float, limit: int) -> list[RunRow]:

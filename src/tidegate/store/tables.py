@@ -180,6 +180,7 @@ run = Table(
     UniqueConstraint("task_id", "number"),
     UniqueConstraint("key"),
     Index("ix_run_cleanup", "cleanup"),
+    Index("ix_run_worker_pid", "worker_pid"),
     sqlite_autoincrement=True,
 )
 

@@ -174,3 +174,9 @@ def list_tasks(
     rows = tx.execute(query.order_by(order.nulls_last(), task.c.id).offset(offset).limit(limit)).all()
     found = [(row[0], situation(row[1:])) for row in rows]
     return found, total if limit is not None else len(found)
+
+
+def in_states(tx: Connection, states: Sequence[State]) -> list[tuple[int, State, int]]:
+    """Id, state and version of the tasks in these states."""
+    query = select(task.c.id, task.c.state, task.c.version).where(task.c.state.in_([state.value for state in states]))
+    return [(key, State(state), version) for key, state, version in tx.execute(query.order_by(task.c.id))]

@@ -160,6 +160,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_run_cleanup", "run", ["cleanup"], unique=False)
+    op.create_index("ix_run_worker_pid", "run", ["worker_pid"], unique=False)
     op.create_table(
         "task_version",
         sa.Column("task_id", ID, nullable=False),

@@ -1,0 +1,96 @@
+"""What every part of `Control` works with: the store, the data plane, the clock, and how the reconciler is woken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from tidegate.errors import NoUnits, ObjectMissing, StaleVersion
+from tidegate.model.task import TaskSpec, parse_task
+from tidegate.server.attendance import Attendance
+from tidegate.server.clock import Clock, SystemClock
+from tidegate.server.dataplane import DataPlane
+from tidegate.server.limits import Limits
+from tidegate.server.present import refusal_facts
+from tidegate.server.views import Side
+from tidegate.store import catalog, tasks
+from tidegate.store.moves import Situation
+from tidegate.store.opening import Store
+from tidegate.store.rows import DataSourceRow, RunRow
+
+
+class Desk:
+    """`wake(task id)` has the reconciler look at a task at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        data_plane: DataPlane,
+        *,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        attendance: Attendance | None = None,
+        wake: Callable[[int], None] = lambda task: None,
+    ) -> None:
+        self.store = store
+        self.db = store.database
+        self.data_plane = data_plane
+        self.clock = clock or SystemClock()
+        self.limits = limits or Limits()
+        self.attendance = attendance or Attendance()
+        self.wake = wake
+
+    # --- what a task refers to ---
+
+    def side_of(self, row: DataSourceRow) -> Side:
+        """Raises `SecretKeyWrong`."""
+        return row.kind, {**row.config, **self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))}
+
+    def sides(self, tx: Connection, project_id: int, spec: TaskSpec) -> tuple[Side, Side]:
+        """Raises `ObjectMissing` if a data source is not there."""
+        found = []
+        for name in (spec.source.data_source, spec.target.data_source):
+            row = catalog.find_data_source(tx, project_id, name)
+            if row is None:
+                raise ObjectMissing(f"data source {name} of task {spec.task} does not exist", data_source=name)
+            found.append(self.side_of(row))
+        return found[0], found[1]
+
+    def run_spec(self, tx: Connection, run: RunRow) -> TaskSpec:
+        """The definition the run was last opened with."""
+        return parse_task(tasks.get_version(tx, run.task_id, run.version).definition)
+
+    # --- rules shared by commands ---
+
+    def demand_version(self, now_in: Situation, version: int | None) -> None:
+        """Raises `StaleVersion` unless it is None or the task's present one."""
+        task = now_in.task
+        if version is not None and version != task.version:
+            raise StaleVersion(
+                f"task {task.name} is at version {task.version} ({task.state}), not {version}", **refusal_facts(now_in)
+            )
+
+    def demand_units(self, tx: Connection, spec: TaskSpec) -> None:
+        """Counted in the transaction of the move that takes them, so that two cannot take the same. Raises `NoUnits`
+        naming who holds them, `ObjectMissing` if the group is not there."""
+        group = catalog.find_group(tx, spec.resource_group, lock=True)
+        if group is None:
+            raise ObjectMissing(f"resource group {spec.resource_group} of task {spec.task} does not exist")
+        holders = catalog.units_used(tx).get(group.name, [])
+        used = sum(units for _, units in holders)
+        if used + spec.units > group.units:
+            listed = ", ".join(f"{name} {units}" for name, units in holders[:10]) or "nobody"
+            raise NoUnits(
+                f"task {spec.task} needs {spec.units} of the {group.units} units of {group.name}; {used} are taken "
+                f"({listed})",
+                group=group.name,
+                units=group.units,
+                used=used,
+                needed=spec.units,
+            )
+
+
+def sealed_for(project_id: int, name: str) -> str:
+    """What a data source's secrets are bound to: copied into another row they do not open."""
+    return f"data source {project_id}/{name}"

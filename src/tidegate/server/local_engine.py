@@ -1,0 +1,219 @@
+"""Runs workers as processes of this machine, each in a session of its own so that it outlives the server.
+
+A process is known by its id and its start: an id that was given to another process is never taken for the worker, and
+never killed. The end of a worker is noticed at once, also of one that an earlier server started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tidegate.errors import EnvironmentLacking
+from tidegate.model.process import started
+
+PREFIX = "TIDEGATE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process."""
+
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What is needed to start a worker."""
+
+    run_id: int
+    run_key: str
+    epoch: int
+    token: str
+
+
+class Engine(Protocol):
+    """Where workers run. No method waits for a worker."""
+
+    def start(self, launch: Launch) -> Worker:
+        """Raises `TidegateError` when it cannot be started."""
+
+    def alive(self, worker: Worker) -> bool:
+        """Whether it has not ended."""
+
+    def watch(self, worker: Worker) -> None:
+        """Have its end noticed at once. May be repeated."""
+
+    def kill(self, worker: Worker) -> None:
+        """End it, whatever it is doing. One that has ended is no error."""
+
+    def exit_code(self, worker: Worker) -> int | None:
+        """What it ended with, negative for a signal, once after its end; None when that cannot be known."""
+
+
+class LocalEngine:
+    """`noticed` is called from a thread of the engine whenever a worker ended."""
+
+    def __init__(
+        self,
+        url: str,
+        data_dir: Path,
+        *,
+        noticed: Callable[[Worker], None],
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "tidegate.worker"),
+    ) -> None:
+        """`url` is where workers reach the server."""
+        self._url = url
+        self._logs = data_dir / "logs"
+        self._noticed = noticed
+        inherited = os.environ if environment is None else environment
+        # The server's own settings, its secret key among them, are none of the workers' business (I8).
+        self._environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
+        self._command = list(command)
+        self._lock = threading.RLock()
+        self._watched: dict[Worker, int] = {}
+        self._children: set[int] = set()
+        self._codes: dict[Worker, int] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._closing = False
+        self._thread = threading.Thread(target=self._watch, name="worker watch", daemon=True)
+        self._thread.start()
+
+    def start(self, launch: Launch) -> Worker:
+        """Its output goes to `logs/<run key>-<epoch>.log`. Raises `EnvironmentLacking`."""
+        log = self._logs / f"{launch.run_key}-{launch.epoch}.log"
+        environment = self._environment | {
+            f"{PREFIX}WORKER_URL": self._url,
+            f"{PREFIX}WORKER_TOKEN": launch.token,
+        }
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            pid = os.posix_spawn(
+                self._command[0],
+                self._command,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+            )
+        except OSError as error:
+            raise EnvironmentLacking(f"no worker process could be started: {error.strerror}") from error
+        with self._lock:
+            self._children.add(pid)
+        # Not reaped before it is watched, so the id is still its own even if it has ended.
+        worker = Worker(pid, started(pid) or "ended")
+        self.watch(worker)
+        return worker
+
+    def alive(self, worker: Worker) -> bool:
+        """Whether it has not ended."""
+        with self._lock:
+            if worker in self._watched:
+                return True
+        return started(worker.pid) == worker.started
+
+    def watch(self, worker: Worker) -> None:
+        """Have its end noticed at once. May be repeated."""
+        with self._lock:
+            if worker in self._watched or self._closing:
+                return
+            handle = self._opened(worker)
+            if handle is not None:
+                self._watched[worker] = handle
+                self._selector.register(handle, selectors.EVENT_READ, worker)
+        if handle is not None:
+            self._stir()
+        else:
+            self._noticed(worker)
+
+    def kill(self, worker: Worker) -> None:
+        """End it, whatever it is doing. One that has ended is no error."""
+        handle = self._opened(worker)
+        if handle is None:
+            return
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+    def exit_code(self, worker: Worker) -> int | None:
+        """What it ended with, negative for a signal, once after its end; None for another server's child."""
+        with self._lock:
+            return self._codes.pop(worker, None)
+
+    def close(self) -> None:
+        """Stop watching; the workers go on. Idempotent."""
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        self._stir()
+        self._thread.join(5)
+        for handle in (*self._watched.values(), self._wake_read, self._wake_write):
+            os.close(handle)
+        self._watched.clear()
+        self._selector.close()
+
+    # --- inside ---
+
+    def _opened(self, worker: Worker) -> int | None:
+        """A handle of exactly this process; None if it has ended or another one has its id now."""
+        try:
+            handle = os.pidfd_open(worker.pid)
+        except ProcessLookupError:
+            return None
+        # Looked at after the handle is held: from here on the id cannot change hands unseen.
+        if started(worker.pid) != worker.started:
+            os.close(handle)
+            self._reap(worker)
+            return None
+        return handle
+
+    def _watch(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    os.read(self._wake_read, 4096)
+                    if self._closing:
+                        return
+                    continue
+                worker: Worker = key.data
+                with self._lock:
+                    self._selector.unregister(key.fileobj)
+                    os.close(self._watched.pop(worker))
+                self._reap(worker)
+                self._noticed(worker)
+
+    def _reap(self, worker: Worker) -> None:
+        with self._lock:
+            if worker.pid not in self._children:
+                return
+            try:
+                pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = worker.pid, 0
+            if pid:
+                self._children.discard(worker.pid)
+                self._codes[worker] = os.waitstatus_to_exitcode(status)
+
+    def _stir(self) -> None:
+        os.write(self._wake_write, b".")

@@ -1,0 +1,375 @@
+"""The part of `Control` for operating tasks: the list, the commands, and what is known of runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tidegate.connect.capability import ReadMode
+from tidegate.errors import CommandRefused, Invalid, NoSnapshot, NotFound, TaskInvalid, TidegateError
+from tidegate.model.lifecycle import COMMANDS, STATES, Held, IllegalMove, State, next_state, refused
+from tidegate.model.problem import problem
+from tidegate.model.task import TaskSpec, parse_task
+from tidegate.server.definitions import Definitions, demand_none
+from tidegate.server.present import event_view, offer_views, refusal_facts, snapshot_view
+from tidegate.server.views import (
+    Accepted,
+    EventView,
+    OfferView,
+    Page,
+    PositionView,
+    RunView,
+    SnapshotRequest,
+    SnapshotView,
+    TaskView,
+)
+from tidegate.store import moves, runs, tasks
+from tidegate.store.moves import Situation
+from tidegate.store.rows import Cleanup, Health, RunRow
+
+OPS_SORTS = tuple(tasks.SORTS)
+PAGE_SIZE_MAX = 1000
+EVENTS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A command, with what was found out before the transaction that carries it out."""
+
+    name: str
+    actor: str
+    spec: TaskSpec | None = None
+    start: Mapping[str, Any] | None = None
+
+
+class Operations(Definitions):
+    def ops(
+        self,
+        *,
+        project: str | None = None,
+        status: Sequence[str] = (),
+        name: str | None = None,
+        owner: str | None = None,
+        source_kind: str | None = None,
+        target_kind: str | None = None,
+        resource_group: str | None = None,
+        sort: str = "name",
+        page: int = 1,
+        page_size: int = 20,
+    ) -> Page[TaskView]:
+        """Submitted tasks. `status` takes shown statuses (any of them), `name` a part of the name, ignoring case.
+        `sort` is one of `OPS_SORTS`, with a leading `-` for descending. Raises `Invalid`."""
+        known = {facts.status for facts in STATES.values() if facts.status}
+        if unknown := set(status) - known:
+            raise Invalid(f"status: {', '.join(sorted(unknown))} is none of {', '.join(sorted(known))}")
+        if sort.removeprefix("-") not in OPS_SORTS:
+            raise Invalid(f"sort: {sort} is none of {', '.join(OPS_SORTS)}, with - for descending")
+        if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
+            raise Invalid(f"page must be at least 1 and page_size from 1 to {PAGE_SIZE_MAX}")
+        with self.db.read() as tx:
+            found, total = tasks.list_tasks(
+                tx,
+                submitted=True,
+                project_name=project,
+                statuses=status,
+                name_part=name,
+                equal={
+                    "owner": owner,
+                    "source_kind": source_kind,
+                    "target_kind": target_kind,
+                    "group_name": resource_group,
+                },
+                sort=sort.removeprefix("-"),
+                descending=sort.startswith("-"),
+                offset=(page - 1) * page_size,
+                limit=page_size,
+            )
+        return Page([self._view(project, now_in) for project, now_in in found], total, page, page_size)
+
+    def offers(self, task: int) -> list[OfferView]:
+        """Every command, allowed or refused with its reason. Raises `NotFound`."""
+        with self.db.read() as tx:
+            now_in = moves.get(tx, task)
+            newest = runs.newest_snapshot(tx, now_in.run.id) if now_in.run else None
+        return offer_views(now_in, newest, self.clock.now())
+
+    # --- commands ---
+
+    def command(
+        self,
+        task: int,
+        name: str,
+        *,
+        version: int | None = None,
+        start: Mapping[str, Any] | None = None,
+        actor: str,
+    ) -> Accepted:
+        """Carry out one of `run`, `pause`, `force-pause`, `continue`, `stop`, `remove`, `submit`. It returns as soon as
+        the task is in its Operating step; the reconciler does the rest.
+
+        `version` makes it conditional on nobody having changed the task since. `start` is for `run`: `{read:
+        "full+incremental"|"incremental", position: str|None}`, by default what the definition says.
+
+        Raises `CommandRefused` (facts `state`, `status`, `version`, `offers`), `StaleVersion` (the same facts),
+        `NoUnits`, `ObjectMissing`, for `run` what `check_task` finds, for `continue` what `check_continue` finds
+        (`PositionLost`, `SourceIdentityChanged`, …). Nothing has changed then.
+        """
+        if name not in COMMANDS:
+            raise Invalid(f"there is no command {name}; commands are {', '.join(COMMANDS)}")
+        if start is not None and name != "run":
+            raise Invalid("start: is for run only")
+        if name == "submit":
+            return Accepted(self.submit(task, version=version, actor=actor).task)
+        asked, cost = _Asked(name, actor), None
+        if name in ("run", "continue"):
+            # Looked at without a transaction, for it takes seconds: it counts only if nobody changed the task since.
+            asked, version, cost = self._looked_into(task, name, version, start, actor)
+        with self.db.write() as tx:
+            now_in = moves.get(tx, task, lock=True)
+            self.demand_version(now_in, version)
+            demand_legal(now_in, name)
+            self._carry_out(tx, now_in, asked)
+            view = self._task_view(tx, task)
+        self.wake(task)
+        return Accepted(view, *(cost or (None, None)))
+
+    def delete_task(self, task: int, *, version: int | None = None, actor: str) -> Accepted:
+        """The command `remove`."""
+        return self.command(task, "remove", version=version, actor=actor)
+
+    def _looked_into(
+        self, task: int, name: str, version: int | None, start: Mapping[str, Any] | None, actor: str
+    ) -> tuple[_Asked, int, tuple[int, int | None] | None]:
+        """Whether source, target and units are there, before anything is left."""
+        with self.db.read() as tx:
+            now_in = moves.get(tx, task)
+            self.demand_version(now_in, version)
+            demand_legal(now_in, name)
+            spec = self._submitted_spec(tx, now_in)
+            source, target = self.sides(tx, now_in.task.project_id, spec)
+            self.demand_units(tx, spec)
+            newest = runs.newest_snapshot(tx, now_in.run.id) if now_in.run else None
+        asked = _Asked(name, actor, spec, _start_point(spec, start))
+        if name == "run":
+            demand_none(self.data_plane.check_task(spec, source, target))
+            return asked, now_in.task.version, None
+        if now_in.run is None:
+            raise NoSnapshot(f"task {now_in.task.name} has no run to continue")
+        found = self.data_plane.check_continue(
+            now_in.run.key, spec, source, target, newest.position if newest else None
+        )
+        return asked, now_in.task.version, (found.reread_bytes, found.safe_bytes)
+
+    def _submitted_spec(self, tx: Connection, now_in: Situation) -> TaskSpec:
+        if now_in.task.submitted is None:
+            raise TidegateError(f"task {now_in.task.name} has no submitted version")
+        return parse_task(tasks.get_version(tx, now_in.task.id, now_in.task.submitted).definition)
+
+    def _carry_out(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+        match asked.name:
+            case "run":
+                self._run(tx, now_in, asked)
+            case "continue":
+                self._continue(tx, now_in, asked)
+            case "pause":
+                self._move(tx, now_in, asked)
+            case "force-pause":
+                self._fenced_move(tx, now_in, asked)
+            case "stop":
+                self._fenced_move(tx, now_in, asked, cleanup=Cleanup.DUE.value, cleanup_at=self.clock.now())
+            case "remove":
+                self._remove(tx, now_in, asked)
+
+    def _move(self, tx: Connection, now_in: Situation, asked: _Asked, **changes: Any) -> None:
+        now = self.clock.now()
+        moves.move(tx, now_in, asked.name, now=now, actor=asked.actor, intent=asked.name, **changes)
+
+    def _fenced_move(self, tx: Connection, now_in: Situation, asked: _Asked, **run_changes: Any) -> None:
+        """The worker is not asked: from here on it cannot change anything (I5)."""
+        if now_in.run is not None:
+            runs.fence(tx, now_in.run, **run_changes)
+        self._move(tx, now_in, asked)
+
+    def _run(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+        """A new run with clean counters; a failed one without a snapshot ends here."""
+        if asked.spec is None:
+            raise TidegateError("run was carried out without being looked into")
+        now = self.clock.now()
+        self.demand_units(tx, asked.spec)
+        if now_in.run is not None and now_in.held is not Held.NOTHING:
+            end_run(tx, now_in.run, now)
+        run_id = runs.add_run(
+            tx,
+            now_in.task.id,
+            server_id=self.store.server_id,
+            now=now,
+            start=asked.start,
+            **_opened_with(asked.spec, now_in),
+        )
+        self._move(tx, now_in, asked, run_id=run_id)
+
+    def _continue(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+        if asked.spec is None or now_in.run is None:
+            raise TidegateError("continue was carried out without being looked into")
+        self.demand_units(tx, asked.spec)
+        runs.change_run(
+            tx,
+            now_in.run.id,
+            **_opened_with(asked.spec, now_in),
+            restarts_spent=0,
+            restarts_quick=0,
+            restart_at=None,
+            opened_at=None,
+            phase="preparing",
+            health=Health.STEADY.value,
+            error=None,
+        )
+        self._move(tx, now_in, asked)
+
+    def _remove(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+        """What earlier runs left is tried once more."""
+        for run in runs.list_runs(tx, now_in.task.id):
+            if run.cleanup != Cleanup.DONE.value:
+                end_run(tx, run, self.clock.now())
+        self._move(tx, now_in, asked)
+
+    # --- runs ---
+
+    def runs(self, task: int) -> list[RunView]:
+        """Newest first. Raises `NotFound`."""
+        with self.db.read() as tx:
+            moves.get(tx, task)
+            return [self._run_view(row) for row in runs.list_runs(tx, task)]
+
+    def run(self, task: int, number: int) -> RunView:
+        """Raises `NotFound`."""
+        with self.db.read() as tx:
+            return self._run_view(self._run_row(tx, task, number))
+
+    def _run_row(self, tx: Connection, task: int, number: int | None) -> RunRow:
+        now_in = moves.get(tx, task)
+        found = [row for row in runs.list_runs(tx, task) if number in (None, row.number)]
+        if not found:
+            raise NotFound(f"task {now_in.task.name} has no run{'' if number is None else f' {number}'}")
+        return found[0]
+
+    def snapshots(self, task: int, *, run: int | None = None) -> list[SnapshotView]:
+        """Newest first; of the present run unless another is named. Raises `NotFound`."""
+        with self.db.read() as tx:
+            now_in = moves.get(tx, task)
+            if run is None and now_in.run is None:
+                return []
+            row = self._run_row(tx, task, run)
+            return [snapshot_view(one, row.number) for one in runs.list_snapshots(tx, row.id)]
+
+    def request_snapshot(self, task: int, *, actor: str) -> SnapshotRequest:
+        """Ask the worker for a snapshot now. A request still open is answered again. Raises `CommandRefused` unless the
+        task is Running."""
+        with self.db.write() as tx:
+            now_in = moves.get(tx, task, lock=True)
+            if now_in.task.state is not State.RUNNING or now_in.run is None:
+                raise CommandRefused(
+                    f"a snapshot was refused for task {now_in.task.name}: the status is "
+                    f"{STATES[now_in.task.state].status}; possible when {STATES[State.RUNNING].status}",
+                    **refusal_facts(now_in),
+                )
+            request = now_in.run.snapshot_request
+            if request is None:
+                request = secrets.token_hex(8)
+                runs.change_run(tx, now_in.run.id, snapshot_request=request)
+                moves.record(tx, now_in, "snapshot_asked", now=self.clock.now(), actor=actor)
+        return SnapshotRequest(request, None)
+
+    def snapshot_request(self, task: int, request: str) -> SnapshotRequest:
+        """Raises `NotFound`, also for one that ended without a snapshot."""
+        with self.db.read() as tx:
+            run = self._run_row(tx, task, None)
+            stored = runs.requested_snapshot(tx, run.id, request)
+        if stored is None and run.snapshot_request != request:
+            raise NotFound(f"there is no snapshot request {request}")
+        return SnapshotRequest(request, snapshot_view(stored, run.number) if stored else None)
+
+    def positions(self, task: int, *, ask_source: bool = False) -> PositionView | None:
+        """Where the present run stands; None without one. `ask_source` connects to the source of a task that rests,
+        which may take seconds. Raises `NotFound`."""
+        with self.db.read() as tx:
+            now_in = moves.get(tx, task)
+            run = now_in.run
+            if run is None:
+                return None
+            newest = runs.newest_snapshot(tx, run.id)
+        return PositionView(
+            run=run.number,
+            current=run.position,
+            current_at=run.heard_at,
+            snapshot=newest.position if newest else None,
+            snapshot_at=newest.at if newest else None,
+            lag_s=run.lag_s,
+            lag_bytes=run.lag_bytes,
+            **(self._asked_of_source(now_in, run, newest.position if newest else None) if ask_source else {}),
+        )
+
+    def _asked_of_source(self, now_in: Situation, run: RunRow, position: str | None) -> dict[str, Any]:
+        if now_in.held is Held.NOTHING or STATES[now_in.task.state].worker:
+            return {}
+        try:
+            with self.db.read() as tx:
+                spec = self.run_spec(tx, run)
+                source, target = self.sides(tx, now_in.task.project_id, spec)
+            found = self.data_plane.check_continue(run.key, spec, source, target, position)
+        except TidegateError as error:
+            return {"source_error": problem(error)}
+        return {"reread_bytes": found.reread_bytes, "safe_bytes": found.safe_bytes}
+
+    def events(
+        self, task: int | None = None, *, run: int | None = None, after: int = 0, limit: int = 200
+    ) -> list[EventView]:
+        """Key events newest first, at most `limit`; `after` gives only those with a greater id. Those of removed tasks
+        are kept."""
+        with self.db.read() as tx:
+            rows = moves.list_events(
+                tx, task_id=task, run_number=run, after=after, limit=max(1, min(limit, EVENTS_MAX))
+            )
+        return [event_view(row) for row in rows]
+
+
+def demand_legal(now_in: Situation, name: str) -> None:
+    """Raises `CommandRefused` unless the lifecycle allows the command (I7)."""
+    task = now_in.task
+    try:
+        next_state(task.state, name, now_in.held)
+    except IllegalMove:
+        raise refused(task.state, name, now_in.held, task=task.name, version=task.version) from None
+
+
+def end_run(tx: Connection, run: RunRow, now: float) -> None:
+    """The run is over: nobody speaks for it any more (I5), and its state and position are discarded."""
+    runs.fence(tx, run, ended_at=run.ended_at or now, cleanup=Cleanup.DUE.value, cleanup_at=now, cleanup_tries=0)
+    runs.discard_snapshots(tx, [run.id])
+
+
+def _opened_with(spec: TaskSpec, now_in: Situation) -> dict[str, Any]:
+    return {
+        "version": now_in.task.submitted,
+        "group_name": spec.resource_group,
+        "units": spec.units,
+        "restarts_max": spec.restarts.max,
+        "snapshots_keep": spec.snapshots.keep,
+    }
+
+
+def _start_point(spec: TaskSpec, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Raises `Invalid` for unknown fields, `TaskInvalid` for a start that means nothing."""
+    given = dict(start or {})
+    read, position = given.pop("read", None) or spec.source.read.value, given.pop("position", None)
+    if given:
+        raise Invalid(f"start: there is no field {', '.join(sorted(given))}")
+    if read not in list(ReadMode):
+        raise Invalid(f"start.read: must be one of {', '.join(ReadMode)}")
+    if position is not None and read != ReadMode.INCREMENTAL.value:
+        raise TaskInvalid("start.position: a run that copies the rows first begins where the copy begins")
+    return {"read": read, "position": position}

@@ -1,0 +1,387 @@
+"""Closes the difference between what people asked for and what is: starts and ends workers, notices their deaths, ends
+Operating steps at their deadlines, cleans up after runs, and looks for what tasks are configured with.
+
+It keeps nothing that matters in memory: killed at any instant, the next one goes on from the store. One thread steps
+it; tests step it themselves. Every change it makes is a transaction that first looks whether all is still as it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from tidegate.errors import DeadlinePassed, StoreUnavailable, TidegateError, WorkerLost
+from tidegate.model.lifecycle import OPERATING, STATES, IllegalMove, State, expires_in
+from tidegate.model.problem import problem
+from tidegate.server.control import Control
+from tidegate.server.detection import Detection
+from tidegate.server.janitor import Janitor
+from tidegate.server.jobs import Jobs, Threads, Work
+from tidegate.server.local_engine import Engine, Launch, Worker
+from tidegate.server.roster import new_token, spent
+from tidegate.store import moves, runs
+from tidegate.store.moves import Situation
+from tidegate.store.rows import Health, RunRow
+
+log = structlog.get_logger()
+
+# After a failing store or a bug: long enough not to spin.
+AGAIN_S = 0.5
+
+
+class Reconciler:
+    """`start` and `stop` its thread, or call `step` and `tend` in a test."""
+
+    def __init__(self, control: Control, engine: Engine, jobs: Jobs | None = None) -> None:
+        self._control = control
+        self._db = control.db
+        self._clock = control.clock
+        self._limits = control.limits
+        self._engine = engine
+        self._jobs = jobs or Threads(control.limits.jobs, self._wake_all)
+        self._janitor = Janitor(control, self._jobs)
+        self._detection = Detection(control, self._jobs)
+        self._since: dict[int, tuple[State, float, float]] = {}
+        self._asked: set[int] = set()
+        self._all_asked = False
+        self._asking = threading.Lock()
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        control.wake = self.wake
+
+    # --- its thread ---
+
+    def start(self) -> None:
+        """Begin to reconcile; live workers of an earlier server are adopted."""
+        self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when nothing is being changed any more. Workers go on."""
+        self._stopping.set()
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join(30)
+            self._thread = None
+
+    def wake(self, task: int) -> None:
+        """Look at this task at once. Callable from every thread."""
+        with self._asking:
+            self._asked.add(task)
+        self._woken.set()
+
+    def noticed(self, worker: Worker) -> None:
+        """A worker ended; which task's that was is found by looking at all. Callable from every thread."""
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        with self._asking:
+            self._all_asked = True
+        self._woken.set()
+
+    def _loop(self) -> None:
+        sweep_at = 0.0
+        while True:
+            self._woken.wait(max(0.0, sweep_at - time.monotonic()))
+            self._woken.clear()
+            if self._stopping.is_set():
+                return
+            with self._asking:
+                asked, everything = self._asked, self._all_asked
+                self._asked, self._all_asked = set(), False
+            try:
+                if everything or time.monotonic() >= sweep_at:
+                    self.step()
+                    sweep_at = time.monotonic() + self._limits.sweep_s
+                else:
+                    for task in asked:
+                        self.tend(task)
+            except StoreUnavailable as error:
+                log.warning("reconcile.store_unavailable", detail=error.detail)
+                sweep_at = time.monotonic()  # what was asked is found again by looking at all
+                self._stopping.wait(AGAIN_S)
+
+    # --- one look ---
+
+    def step(self) -> None:
+        """Look at everything once. Raises `StoreUnavailable`."""
+        self.write_reports()
+        for outcome in self._jobs.take():
+            collect = self._janitor.collect if outcome.job.work is Work.CLEAN else self._detection.collect
+            self._guarded("job", outcome.job.subject, partial(collect, outcome))
+        with self._db.read() as tx:
+            glances = runs.glances(tx)
+            strays = runs.strays(tx)
+        self._control.attendance.keep({glance.run_id for glance in glances})
+        present = {glance.task_id for glance in glances}
+        self._since = {task: since for task, since in self._since.items() if task in present}
+        for glance in glances:
+            if self._needs_a_look(glance):
+                self.tend(glance.task_id)
+        for run in strays:
+            self._end_stray(run)
+        self._janitor.sweep()
+        self._detection.sweep()
+
+    def write_reports(self) -> None:
+        """Write what heartbeats said since."""
+        reports = self._control.attendance.take()
+        if reports:
+            with self._db.write() as tx:
+                runs.write_reports(tx, reports)
+
+    def tend(self, task: int) -> None:
+        """Look at one task until there is nothing to do for it now. Raises `StoreUnavailable`."""
+        self._guarded("task", task, lambda: self._tend(task))
+
+    def _guarded(self, what: str, which: int, do: Callable[[], object]) -> None:
+        """One task's trouble must not keep the others waiting."""
+        try:
+            do()
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.error("reconcile.crashed", what=what, which=which, error=type(error).__name__, exc_info=True)
+
+    def _needs_a_look(self, glance: runs.Glance) -> bool:
+        """Cheap: there may be thousands, and most just run."""
+        if STATES[glance.state].status == OPERATING or not STATES[glance.state].worker:
+            return True
+        if glance.worker is None or not glance.registered:
+            return True
+        worker = Worker(*glance.worker)
+        self._engine.watch(worker)
+        return not self._engine.alive(worker) or self._silent_s(glance.run_id, glance.epoch) > self._limits.lease_s
+
+    def _tend(self, task: int) -> None:
+        with self._db.read() as tx:
+            now_in = moves.find(tx, task)
+        # Bounded: each turn leads to a later state or changes the worker; sweeps do the rest.
+        for _ in range(8):
+            if now_in is None or not self._turn(now_in):
+                return
+            with self._db.read() as tx:
+                now_in = moves.find(tx, task)
+
+    def _turn(self, now_in: Situation) -> bool:
+        """Do the next thing; whether there may be more to do at once."""
+        facts = STATES[now_in.task.state]
+        if expires_in(now_in.task.state, self._lasted_s(now_in), self._limits.deadlines_s) == 0:
+            return self._overdue(now_in)
+        run = now_in.run
+        if run is not None and run.worker_pid is not None and not (facts.worker and run.token_hash is not None):
+            return self._end_worker(now_in, run)
+        if facts.worker and run is not None:
+            return self._keep_worker(now_in, run)
+        match now_in.task.state:
+            case State.FORCE_PAUSING:
+                return self._move(now_in, "cut", facts={"worker": "ended"})
+            case State.STOPPING:
+                return self._janitor.halt(now_in)
+            case State.REMOVING:
+                return self._janitor.remove(now_in)
+            case _:
+                return False
+
+    def _lasted_s(self, now_in: Situation) -> float:
+        """How long the task has been in its state: measured since it was first seen in it, so that a jump of the clock
+        ends nothing, on top of what the clock says had passed by then."""
+        task, ticks = now_in.task, self._clock.ticks()
+        known = self._since.get(task.id)
+        if known is None or known[:2] != (task.state, task.state_since):
+            passed_s = max(0.0, self._clock.now() - task.state_since)
+            self._since[task.id] = known = (task.state, task.state_since, ticks - passed_s)
+        return ticks - known[2]
+
+    # --- deadlines ---
+
+    def _overdue(self, now_in: Situation) -> bool:
+        task, facts = now_in.task, STATES[now_in.task.state]
+        error = problem(
+            DeadlinePassed(
+                f"task {task.name} was {facts.says} for {self._lasted_s(now_in):.0f} s", step=task.state.value
+            )
+        )
+        log.warning("task.overdue", task=task.id, state=task.state.value)
+        match facts.overdue:
+            case "open_failed":
+                return self._write(now_in, lambda tx, now: self._fail(tx, now, error))
+            case "halted":
+                return self._janitor.halt(now_in, error)
+            case "pause_failed":
+                return self._move(now_in, "pause_failed", error=error, intent="run")
+            case "remove_failed":
+                return self._move(now_in, "remove_failed", error=error, keep_error=True)
+            case "cut":
+                return self._move(now_in, "cut", facts={"worker": "fenced"}, error=error)
+        return False
+
+    def _fail(self, tx: Connection, now_in: Situation, error: dict[str, Any]) -> None:
+        if now_in.run is not None:
+            self._control.fail(tx, now_in, now_in.run, error, {}, actor=moves.SYSTEM)
+
+    # --- workers ---
+
+    def _silent_s(self, run_id: int, epoch: int) -> float:
+        ticks = self._clock.ticks()
+        return ticks - self._control.attendance.last(run_id, epoch, ticks)
+
+    def _keep_worker(self, now_in: Situation, run: RunRow) -> bool:
+        """The task is to have a worker, and none of an earlier epoch is there any more."""
+        if run.token_hash is None:
+            return self._launch(now_in, run) if self._restart_due(run) else False
+        silent_s = self._silent_s(run.id, run.epoch)
+        patience_s = self._limits.lease_s if run.registered_at is not None else self._limits.register_s
+        if run.worker_pid is None:
+            # The server died between starting it and writing that down: it will register, or it never lived.
+            return self._lost(now_in, run, "never spoke") if silent_s > patience_s else False
+        worker = Worker(run.worker_pid, run.worker_started or "")
+        self._engine.watch(worker)
+        if not self._engine.alive(worker):
+            code = self._engine.exit_code(worker)
+            return self._lost(now_in, run, "ended" if code is None else f"ended with {code}")
+        if silent_s > patience_s:
+            self._engine.kill(worker)
+            return self._lost(now_in, run, f"was silent for {silent_s:.0f} s")
+        return False
+
+    def _restart_due(self, run: RunRow) -> bool:
+        if run.restart_at is None:
+            return True
+        left_s = run.restart_at - self._clock.now()
+        return not 0 < left_s <= self._limits.backoff_max_s  # further away than it can be: the clock jumped
+
+    def _launch(self, now_in: Situation, run: RunRow) -> bool:
+        """A new epoch is stored before its worker exists, so that there are never two of one epoch (I5)."""
+        epoch = run.epoch + 1
+        token, token_hash = new_token(run.id, epoch)
+
+        def take(tx: Connection, now: Situation) -> None:
+            runs.change_run(
+                tx,
+                run.id,
+                epoch=epoch,
+                token_hash=token_hash,
+                worker_since=self._clock.now(),
+                registered_at=None,
+                opened_at=None,
+                restart_at=None,
+                phase="preparing",
+            )
+            facts = {"epoch": epoch}
+            moves.record(tx, now, "worker_started", now=self._clock.now(), facts=facts)
+
+        if not self._write(now_in, take):
+            return True
+        self._control.attendance.hear(run.id, epoch, self._clock.ticks())
+        try:
+            worker = self._engine.start(Launch(run.id, run.key, epoch, token))
+        except TidegateError as error:
+            with self._db.read() as tx:
+                again = moves.find(tx, now_in.task.id)
+            if again is not None and again.run is not None:
+                self._lost(again, again.run, f"could not be started: {error.detail}")
+            return False
+        log.info("worker.started", task=now_in.task.id, run=run.key, epoch=epoch, pid=worker.pid)
+        with self._db.write() as tx:
+            runs.record_worker(tx, run.id, worker.pid, worker.started)
+        return False
+
+    def _lost(self, now_in: Situation, run: RunRow, how: str) -> bool:
+        """The worker is gone: a new epoch takes over after a while, or the restarts are spent."""
+        now = self._clock.now()
+        error = problem(WorkerLost(f"the worker of run {run.key} (epoch {run.epoch}) {how}", epoch=run.epoch))
+
+        def lose(tx: Connection, now_in: Situation) -> None:
+            run = now_in.run
+            if run is None:
+                return
+            quick = run.restarts_quick + 1 if now - (run.worker_since or now) < self._limits.steady_s else 0
+            after_s = self._limits.restart_after_s(quick)
+            if 0 <= run.restarts_max <= run.restarts_spent:
+                self._fail(tx, now_in, spent(run, error))
+                return
+            runs.change_run(
+                tx,
+                run.id,
+                token_hash=None,
+                worker_pid=None,
+                worker_started=None,
+                opened_at=None,
+                restarts=run.restarts + 1,
+                restarts_spent=run.restarts_spent + 1,
+                restarts_quick=quick,
+                restart_at=now + after_s if after_s else None,
+                health=Health.RECOVERING.value,
+                error=error,
+            )
+            facts = {"epoch": run.epoch, "restart": run.restarts + 1, "after_s": after_s}
+            moves.record(tx, now_in, "worker_lost", now=now, error=error, facts=facts)
+
+        log.warning("worker.lost", task=now_in.task.id, run=run.key, epoch=run.epoch, how=how)
+        return self._write(now_in, lose)
+
+    def _end_worker(self, now_in: Situation, run: RunRow) -> bool:
+        """A process that has no business any more: it ends by itself, or is ended."""
+        if run.worker_pid is None:
+            return False
+        worker = Worker(run.worker_pid, run.worker_started or "")
+        self._engine.watch(worker)
+        if not self._engine.alive(worker):
+            self._engine.exit_code(worker)
+            with self._db.write() as tx:
+                runs.forget_worker(tx, run.id, worker.pid)
+            return True
+        said_its_last = now_in.task.state in (State.PAUSED, State.FAILURE, State.STOPPED)
+        if not said_its_last or self._lasted_s(now_in) > self._limits.linger_s:
+            self._engine.kill(worker)
+        return False
+
+    def _end_stray(self, run: RunRow) -> None:
+        """The process of a run that is over."""
+        if run.worker_pid is None:
+            return
+        worker = Worker(run.worker_pid, run.worker_started or "")
+        self._engine.watch(worker)
+        if self._engine.alive(worker):
+            self._engine.kill(worker)
+            return
+        self._engine.exit_code(worker)
+        with self._db.write() as tx:
+            runs.forget_worker(tx, run.id, worker.pid)
+        self.wake(run.task_id)
+
+    # --- writing ---
+
+    def _write(self, seen: Situation, change: Callable[[Connection, Situation], object]) -> bool:
+        """Do it if the task and its run's epoch are still as seen; whether it was done."""
+        with self._db.write() as tx:
+            now_in = moves.find(tx, seen.task.id, lock=True)
+            if not same(seen, now_in) or now_in is None:
+                return False
+            change(tx, now_in)
+        return True
+
+    def _move(self, seen: Situation, name: str, **more: Any) -> bool:
+        try:
+            return self._write(seen, lambda tx, now: moves.move(tx, now, name, now=self._clock.now(), **more))
+        except IllegalMove:
+            log.error("reconcile.illegal_move", task=seen.task.id, state=seen.task.state.value, move=name)
+            return False
+
+
+def same(seen: Situation, now_in: Situation | None) -> bool:
+    """Whether nobody changed the task, and no epoch began or ended, since it was seen."""
+    if now_in is None or now_in.task.version != seen.task.version:
+        return False
+    before, after = seen.run, now_in.run
+    if before is None or after is None:
+        return before is after
+    return (before.id, before.epoch, before.token_hash) == (after.id, after.epoch, after.token_hash)

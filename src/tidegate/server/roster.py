@@ -1,0 +1,286 @@
+"""The part of `Control` for workers. Who speaks with anything but the run's present epoch changes nothing (I5)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tidegate.errors import (
+    CommandRefused,
+    Fenced,
+    Invalid,
+    ObjectMissing,
+    PositionWentBack,
+    RestartsSpent,
+    TidegateError,
+    Unauthorized,
+)
+from tidegate.model.lifecycle import EVENTS, STATES, IllegalMove, State
+from tidegate.model.problem import problem
+from tidegate.server.operations import Operations, end_run
+from tidegate.server.present import refusal_facts
+from tidegate.server.views import Assignment, Beat, Json, Orders, Session, WorkerSnapshot
+from tidegate.store import moves, runs, tasks
+from tidegate.store.moves import Situation
+from tidegate.store.rows import Health, RunRow, SnapshotKind
+
+WORKER_MOVES = ("opened", "open_failed", "drained", "pause_failed", "gave_up", "end_reached")
+WORKER = "worker"
+"""The actor of what a worker reports."""
+
+_TOKEN = re.compile(r"tgw_(\d{1,18})_(\d{1,9})_([A-Za-z0-9_-]{20,100})")
+_EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_SAID_BYTES_MAX = 16_000
+
+
+def new_token(run_id: int, epoch: int) -> tuple[str, str]:
+    """A token for one epoch of one run, and the hash that is stored of it."""
+    token = f"tgw_{run_id}_{epoch}_{secrets.token_urlsafe(32)}"
+    return token, _hash(token)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Roster(Operations):
+    def authenticate(self, token: str) -> Session:
+        """Raises `Unauthorized`, or `Fenced` when the epoch of the token is over (I5)."""
+        parsed = _TOKEN.fullmatch(token)
+        if parsed is None:
+            raise Unauthorized("this is no worker's token")
+        run_id, epoch = int(parsed[1]), int(parsed[2])
+        with self.db.read() as tx:
+            run = runs.find_run(tx, run_id)
+        if run is None or epoch > run.epoch:
+            raise Unauthorized("this is no worker's token")
+        if epoch < run.epoch or run.token_hash is None:
+            raise _superseded(run.key, epoch)
+        if not hmac.compare_digest(run.token_hash, _hash(token)):
+            raise Unauthorized("this is no worker's token")
+        return Session(run.task_id, run.id, run.key, epoch)
+
+    def register(self, session: Session, *, pid: int, started: str) -> Assignment:
+        """A worker process says which one it is; `started` as `model.process.started(pid)` gives it. May be repeated by
+        the same process. Raises `Fenced`, also for a second process of one epoch, `ObjectMissing`."""
+        with self.db.write() as tx:
+            now_in, run = self._present(tx, session)
+            if run.registered_at is not None and run.worker_pid != pid:
+                raise _superseded(run.key, session.epoch)
+            if run.worker_pid != pid:
+                runs.change_run(tx, run.id, worker_pid=pid, worker_started=started)
+            runs.change_run(tx, run.id, registered_at=self.clock.now())
+            assignment = self._assignment(tx, now_in, run)
+        self.attendance.hear(run.id, run.epoch, self.clock.ticks())
+        self.wake(session.task_id)
+        return assignment
+
+    def _assignment(self, tx: Connection, now_in: Situation, run: RunRow) -> Assignment:
+        definition = tasks.get_version(tx, run.task_id, run.version).definition
+        source, target = self.sides(tx, now_in.task.project_id, self.run_spec(tx, run))
+        newest = runs.newest_snapshot(tx, run.id)
+        return Assignment(
+            run_key=run.key,
+            run_number=run.number,
+            epoch=run.epoch,
+            task_id=now_in.task.id,
+            task_name=now_in.task.name,
+            state=now_in.task.state.value,
+            version=run.version,
+            definition=definition,
+            source=source,
+            target=target,
+            snapshot=WorkerSnapshot(newest.id, newest.position, json.loads(runs.snapshot_state(tx, newest.id)))
+            if newest
+            else None,
+            start=run.start,
+            restarts=run.restarts,
+            heartbeat_s=self.limits.heartbeat_s,
+            lease_s=self.limits.lease_s,
+        )
+
+    def heartbeat(self, session: Session, beat: Beat) -> Orders:
+        """Renews the lease. Raises `Fenced`."""
+        with self.db.read() as tx:
+            now_in, run = self._present(tx, session, lock=False)
+        report = runs.Report(
+            run_id=run.id,
+            epoch=run.epoch,
+            heard_at=self.clock.now(),
+            phase=beat.phase,
+            health=beat.health,
+            position=beat.position,
+            lag_s=beat.lag_s,
+            lag_bytes=beat.lag_bytes,
+            counters=dict(beat.counters),
+            tables=dict(beat.tables),
+            error=dict(beat.error) if beat.error else None,
+        )
+        self.attendance.hear(run.id, run.epoch, self.clock.ticks(), report)
+        return Orders("pause" if now_in.task.state is State.PAUSING else "run", run.snapshot_request)
+
+    def store_snapshot(
+        self,
+        session: Session,
+        *,
+        kind: str,
+        position: str,
+        state: Json,
+        request: str | None = None,
+        sortable: str | None = None,
+    ) -> int:
+        """Durable when it returns (I1); its id. `sortable` (as `Position.sortable()`) lets a position that goes back be
+        refused (I2): `PositionWentBack`. The same snapshot sent again is stored once. Raises `Fenced`, `Invalid`."""
+        if kind not in list(SnapshotKind):
+            raise Invalid(f"kind: must be one of {', '.join(SnapshotKind)}")
+        text = json.dumps(dict(state), ensure_ascii=False, separators=(",", ":"))
+        with self.db.write() as tx:
+            now_in, run = self._present(tx, session)
+            newest = runs.newest_snapshot(tx, run.id)
+            if newest and sortable is not None and newest.sortable is not None and sortable < newest.sortable:
+                raise PositionWentBack(f"run {run.key} has a snapshot at {newest.position}, after {position}")
+            again = newest is not None and (newest.epoch, newest.kind, newest.position, newest.request) == (
+                run.epoch,
+                kind,
+                position,
+                request,
+            )
+            if newest is not None and again and runs.snapshot_state(tx, newest.id) == text:
+                return newest.id
+            stored = runs.add_snapshot(
+                tx,
+                run,
+                kind=kind,
+                at=self.clock.now(),
+                position=position,
+                sortable=sortable,
+                state=text,
+                state_bytes=len(text.encode()),
+                request=request,
+            )
+            if request is not None and request == run.snapshot_request:
+                runs.change_run(tx, run.id, snapshot_request=None)
+            if kind != SnapshotKind.PERIODIC.value:
+                facts = {"kind": kind, "position": position}
+                moves.record(tx, now_in, "snapshot_stored", now=self.clock.now(), actor=WORKER, facts=facts)
+        self.attendance.hear(run.id, run.epoch, self.clock.ticks())
+        return stored
+
+    # --- events ---
+
+    def event(self, session: Session, name: str, *, error: Json | None = None, facts: Json | None = None) -> None:
+        """Something happened in the worker. The names in `WORKER_MOVES` change the state; others are recorded. One that
+        was carried out already is accepted again and changes nothing. Raises `Fenced`, `Invalid`, `CommandRefused` when
+        the state does not allow it (the worker goes on as its next heartbeat says)."""
+        if not _EVENT_NAME.fullmatch(name) or (name in EVENTS and name not in WORKER_MOVES):
+            raise Invalid("name: is not for a worker to say")
+        said = (dict(error) if error else None, dict(facts or {}))
+        if len(json.dumps(said)) > _SAID_BYTES_MAX:
+            raise Invalid(f"error and facts: are more than {_SAID_BYTES_MAX} bytes")
+        with self.db.write() as tx:
+            now_in, run = self._present(tx, session)
+            try:
+                self._happened(tx, now_in, run, name, *said)
+            except IllegalMove:
+                status = STATES[now_in.task.state].status
+                raise CommandRefused(
+                    f"{name} is not possible: task {now_in.task.name} is {status}", **refusal_facts(now_in)
+                ) from None
+        self.attendance.hear(run.id, run.epoch, self.clock.ticks())
+        self.wake(session.task_id)
+
+    def _happened(
+        self, tx: Connection, now_in: Situation, run: RunRow, name: str, error: Json | None, facts: Json
+    ) -> None:
+        match name:
+            case "opened":
+                self._opened(tx, now_in, run, facts)
+            case "drained":
+                self._drained(tx, now_in, run, facts)
+            case "pause_failed":
+                if now_in.task.state is not State.RUNNING:  # it came too late: the deadline was faster
+                    self._worker_move(tx, now_in, name, error=error, facts=facts, intent="run")
+            case "gave_up" | "open_failed":
+                self.fail(tx, now_in, run, error or problem(TidegateError("the worker gave no reason")), facts)
+            case "end_reached":
+                self._worker_move(tx, now_in, name, facts=facts)
+                end_run(tx, run, self.clock.now())
+            case "restarted":
+                self.count_restart(tx, now_in, run, error, facts)
+            case _:
+                moves.record(tx, now_in, name, now=self.clock.now(), actor=WORKER, error=error, facts=facts)
+
+    def _worker_move(self, tx: Connection, now_in: Situation, name: str, **more: Any) -> Situation:
+        return moves.move(tx, now_in, name, now=self.clock.now(), **({"actor": WORKER} | more))
+
+    def _opened(self, tx: Connection, now_in: Situation, run: RunRow, facts: Json) -> None:
+        if run.opened_at is not None:
+            return
+        now = self.clock.now()
+        runs.change_run(tx, run.id, opened_at=now, health=Health.STEADY.value, error=None)
+        if now_in.task.state in (State.STARTING, State.CONTINUING):
+            self._worker_move(tx, now_in, "opened", facts=facts)
+        else:
+            moves.record(tx, now_in, "recovered", now=now, actor=WORKER, facts={**facts, "epoch": run.epoch})
+
+    def _drained(self, tx: Connection, now_in: Situation, run: RunRow, facts: Json) -> None:
+        """Paused means that a snapshot of everything written is stored: without it the word is not taken."""
+        newest = runs.newest_snapshot(tx, run.id)
+        if newest is None or newest.kind != SnapshotKind.PAUSE.value or newest.epoch != run.epoch:
+            raise Invalid("drained: the pause snapshot has not been stored")
+        self._worker_move(tx, now_in, "drained", facts={**facts, "snapshot": newest.id, "position": newest.position})
+        runs.change_run(tx, run.id, token_hash=None, snapshot_request=None, position=newest.position)
+
+    def fail(
+        self, tx: Connection, now_in: Situation, run: RunRow, error: Json, facts: Json, *, actor: str = WORKER
+    ) -> None:
+        """The run cannot go on: from every state that has a worker to Failure, or to Detection Exception where the
+        error says that a thing is gone. Raises `IllegalMove`."""
+        runs.fence(tx, run, error=error)
+        name = "gave_up"
+        if now_in.task.state is State.PAUSING:
+            # A pause that cannot finish is Running again first: each is a move of its own, with its reason.
+            now_in = self._worker_move(tx, now_in, "pause_failed", error=error, facts=facts, actor=actor, intent="run")
+        elif now_in.task.state in (State.STARTING, State.CONTINUING):
+            name = "open_failed"
+        if error.get("code") == ObjectMissing.code:
+            name = "object_missing"
+        self._worker_move(tx, now_in, name, error=error, facts=facts, actor=actor, keep_error=True)
+
+    def count_restart(self, tx: Connection, now_in: Situation, run: RunRow, error: Json | None, facts: Json) -> None:
+        """The worker started over by itself; that counts as if it had been replaced."""
+        if 0 <= run.restarts_max <= run.restarts_spent:
+            self.fail(tx, now_in, run, spent(run, error), facts)
+            return
+        runs.change_run(tx, run.id, restarts=run.restarts + 1, restarts_spent=run.restarts_spent + 1)
+        moves.record(tx, now_in, "restarted", now=self.clock.now(), actor=WORKER, error=error, facts=facts)
+
+    # --- inside ---
+
+    def _present(self, tx: Connection, session: Session, *, lock: bool = True) -> tuple[Situation, RunRow]:
+        """The task and its run, if the session still speaks for it. Raises `Fenced` (I5)."""
+        now_in = moves.find(tx, session.task_id, lock=lock)
+        run = now_in.run if now_in else None
+        if now_in is None or run is None or run.id != session.run_id:
+            raise _superseded(session.run_key, session.epoch)
+        if run.epoch != session.epoch or run.token_hash is None:
+            raise _superseded(run.key, session.epoch)
+        return now_in, run
+
+
+def spent(run: RunRow, error: Json | None) -> dict[str, Any]:
+    """The problem of a run that was restarted as often as it may."""
+    last = f"; the last error: {error['detail']}" if error and error.get("detail") else ""
+    return problem(
+        RestartsSpent(f"run {run.key} was restarted {run.restarts_spent} times, which is its restarts.max{last}")
+    )
+
+
+def _superseded(run_key: str, epoch: int) -> Fenced:
+    return Fenced(f"epoch {epoch} of run {run_key} is over", epoch=epoch)

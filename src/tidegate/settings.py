@@ -59,7 +59,9 @@ class Settings:
     )
     heartbeat_s: Annotated[float, Says("How often a worker reports.", 0.05, 60)] = 1.0
     lease_s: Annotated[float, Says("How long a silent worker is taken for alive.", 0.2, 600)] = 10.0
-    reconcile_interval_s: Annotated[float, Says("How often what is asked is compared with what is.", 0.05, 60)] = 0.5
+    reconcile_interval_s: Annotated[
+        float, Says("How often every task is looked at; commands and events are acted on at once.", 0.05, 60)
+    ] = 1.0
     detection_interval_s: Annotated[float, Says("How often configured objects are looked for.", 0.2, 86_400)] = 30.0
     starting_deadline_s: Annotated[float, Says("How long Run may take.", 1, 180)] = 180.0
     pausing_deadline_s: Annotated[float, Says("How long Pause may take.", 1, 120)] = 120.0

@@ -5,7 +5,6 @@ Nothing of an unforeseen exception but its type and place reaches the log, and n
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -80,13 +79,8 @@ class LastResort:
 
         try:
             await self.app(scope, receive, sending)
-        except Exception as error:  # noqa: BLE001 - the handler of last resort
-            log.error("request.crashed", method=scope["method"], error=type(error).__name__, stack=_places(error))
+        except Exception as error:
+            log.error("request.crashed", method=scope["method"], exc_info=error)
             if begun:
                 raise ConnectionAbortedError("an answer broke off") from None
             await answer(error)(scope, receive, send)
-
-
-def _places(error: BaseException) -> list[str]:
-    """The stack as file, line and function: no texts, for they may quote values (I8)."""
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

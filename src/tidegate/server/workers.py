@@ -85,6 +85,7 @@ def _assignment(given: Assignment) -> dict[str, Any]:
     saved = given.snapshot
     return {
         "run": {"key": given.run_key, "number": given.run_number, "epoch": given.epoch},
+        "state": given.state,
         "task": {
             "id": given.task_id,
             "name": given.task_name,

@@ -1,0 +1,123 @@
+"""The command line's line to the server: HTTP with the admin token, and errors as the error table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from tidegate import settings
+from tidegate.errors import EnvironmentLacking, ServerUnreachable
+from tidegate.model.problem import error_of
+
+CONNECT_DEADLINE_S = 5.0
+# Submit, Run and Continue answer after they looked at source and target.
+ANSWER_DEADLINE_S = 180.0
+LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
+TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server is and what opens it."""
+
+    url: str
+    token: str
+
+
+def address(environment: Mapping[str, str], url: str | None = None, token: str | None = None) -> Address:
+    """From what was given, else `TIDEGATE_URL` and `TIDEGATE_TOKEN`, else this machine's server: its address by the
+    server's own settings and its token from the file in its data directory. That token is sent to no other machine.
+    Raises `EnvironmentLacking`, `SettingInvalid`."""
+    local = settings.load(environment)
+    named = url or environment.get("TIDEGATE_URL") or f"http://{_bracketed(local.host)}:{local.port}"
+    host = urlsplit(named).hostname
+    if urlsplit(named).scheme not in ("http", "https") or not host:
+        raise EnvironmentLacking(f"{named} is not the address of a server; write http://host:port")
+    known = token or environment.get("TIDEGATE_TOKEN")
+    if not known:
+        if host not in {*LOCAL_HOSTS, local.host}:
+            raise EnvironmentLacking(f"no token for {named} was given: set TIDEGATE_TOKEN")
+        known = _stored_token(local.data_dir / TOKEN_FILE)
+    return Address(named.rstrip("/"), known)
+
+
+def _stored_token(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise EnvironmentLacking(
+            f"no token was given and {path} cannot be read ({why}): start `tidegate server` here, or set TIDEGATE_TOKEN"
+        ) from error
+
+
+def _bracketed(host: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where a wildcard is reached
+    return f"[{host}]" if ":" in host else host
+
+
+class Door:
+    """Speaks `/api/v1`. Each call raises what the server refused with, or `ServerUnreachable`."""
+
+    def __init__(self, address: Address) -> None:
+        self.url = address.url
+        self._client = httpx.Client(
+            base_url=f"{address.url}/api/v1/",
+            headers={"Authorization": f"Bearer {address.token}"},
+            timeout=httpx.Timeout(ANSWER_DEADLINE_S, connect=CONNECT_DEADLINE_S),
+            # A proxy from the environment is for other machines, never for this one.
+            trust_env=urlsplit(address.url).hostname not in LOCAL_HOSTS,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, *path: str | int, **query: Any) -> Any:
+        return self._ask("GET", path, query)
+
+    def post(self, *path: str | int, body: Any = None, **query: Any) -> Any:
+        return self._ask("POST", path, query, body)
+
+    def put(self, *path: str | int, body: Any = None, **query: Any) -> Any:
+        return self._ask("PUT", path, query, body)
+
+    def delete(self, *path: str | int, **query: Any) -> Any:
+        return self._ask("DELETE", path, query)
+
+    def _ask(self, method: str, path: tuple[str | int, ...], query: Mapping[str, Any], body: Any = None) -> Any:
+        place = "/".join(quote(str(part), safe="") for part in path)
+        given = {name: value for name, value in query.items() if value is not None}
+        try:
+            answer = self._client.request(method, place, params=given, json=body)
+        except httpx.TimeoutException as error:
+            raise ServerUnreachable(f"{self.url} did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise ServerUnreachable(f"{self.url}: {_why(error)}") from error
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            return None
+        try:
+            said = answer.json()
+        except ValueError as error:
+            raise ServerUnreachable(f"{self.url} answers, but not as a Tidegate server does") from error
+        if answer.is_success:
+            return said
+        if not isinstance(said, dict) or "code" not in said:
+            raise ServerUnreachable(f"{self.url} answers, but not as a Tidegate server does ({answer.status_code})")
+        raise error_of(said)
+
+
+def _why(error: httpx.HTTPError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -1,0 +1,157 @@
+"""The commands of the lifecycle, one per command of the table: asked for over HTTP and followed until the step ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from inspect import Parameter, Signature
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tidegate.cli.command import ProjectName, Session, TaskName, command
+from tidegate.cli.figures import duration, size
+from tidegate.cli.picture import Json, problem_text, status
+from tidegate.cli.terminal import Exit
+from tidegate.errors import DeadlinePassed, NotFound
+from tidegate.model.lifecycle import MOVES, OPERATING, STATES, Kind, Move, State
+
+POLL_S = 0.2
+# Beyond the step's own deadline, for the server to notice it.
+GRACE_S = 15.0
+
+# Command → its first move. `submit` is no operation: it is done when it is answered.
+OPERATIONS: dict[str, Move] = {}
+for _move in MOVES:
+    if _move.kind is Kind.COMMAND and STATES[_move.target].status == OPERATING:
+        OPERATIONS.setdefault(_move.name, _move)
+
+
+def goal(state: State) -> State:
+    """Where an Operating step leads when it succeeds: the first event the table has for it."""
+    return next(move.target for move in MOVES if move.kind is Kind.EVENT and state in move.sources)
+
+
+def discards(name: str) -> bool:
+    """Whether the command leaves nothing of a run."""
+    return not STATES[goal(OPERATIONS[name].target)].pins_log
+
+
+def _option(name: str, kind: Any, default: Any, *declarations: str, help: str) -> Parameter:
+    said = typer.Option(*declarations, help=help, show_default=False)
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, said], default=default)
+
+
+_ALL = (
+    Parameter("session", Parameter.POSITIONAL_OR_KEYWORD, annotation=Session),
+    Parameter("task", Parameter.KEYWORD_ONLY, annotation=TaskName),
+    Parameter("project", Parameter.KEYWORD_ONLY, annotation=ProjectName, default="default"),
+    _option("wait", bool, True, "--wait/--no-wait", help="Wait until the step has ended. It is waited for by default."),
+    _option("version", int | None, None, help="Do it only if nobody changed the task since this version."),
+)
+_ONLY_RUN = (
+    _option("read", str | None, None, help="full+incremental or incremental, instead of what the task says."),
+    _option("position", str | None, None, help="Where the source's log is read from."),
+)
+_ONLY_DISCARDING = (_option("yes", bool, False, "--yes", "-y", help="Do not ask at a terminal."),)
+
+
+def add(app: typer.Typer) -> None:
+    """Add a command to `app` for each operation of the table."""
+    for name in OPERATIONS:
+        _add(app, name)
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    def operate(session: Session, *, task: str, project: str, yes: bool = True, **given: Any) -> None:
+        if not yes:
+            _confirm(session, task, name, project)
+        give(session, task, name, project=project, **given)
+
+    own = _ONLY_RUN if name == "run" else _ONLY_DISCARDING if discards(name) else ()
+    operate.__signature__ = Signature([*_ALL, *own])  # type: ignore[attr-defined]
+    says = OPERATIONS[name].says
+    command(app, name, help=f"{says[0].upper()}{says[1:]}.", rich_help_panel="Operate")(operate)
+
+
+def _confirm(session: Session, task: str, name: str, project: str) -> None:
+    """At a terminal, say what the command costs and ask. Raises `typer.Abort`."""
+    if not (session.terminal.lively and sys.stdin.isatty()):
+        return
+    offers = {one["command"]: one for one in session.door.get("tasks", task, "offers", project=project)}
+    if not offers[name]["allowed"]:
+        return  # the server's refusal says it better
+    cost = offers[name]["cost"] or offers[name]["note"]
+    typer.confirm(f"{name} {task}: {cost}. Go on?", abort=True, err=True)
+
+
+def give(
+    session: Session,
+    task: str,
+    name: str,
+    *,
+    project: str,
+    wait: bool = True,
+    version: int | None = None,
+    read: str | None = None,
+    position: str | None = None,
+) -> None:
+    """Ask for the command and, with `wait`, follow its step. Ends with `Exit.FAILED` if the step did not lead where the
+    command leads. Raises what the server refuses with, and `DeadlinePassed`."""
+    start = {key: value for key, value in (("read", read), ("position", position)) if value is not None}
+    body = {"version": version, "start": start or None}
+    accepted = session.door.post("tasks", task, "commands", name, project=project, body=body)
+    if wait and accepted["task"]["status"] == OPERATING:
+        accepted["task"] = _follow(session, accepted["task"])
+    reached = accepted["task"]["state"] == goal(OPERATIONS[name].target)
+    known = {key: value for key, value in accepted.items() if value is not None}
+    session.terminal.show({"command": name, "reached": reached} | known, _said(name, accepted, reached=reached))
+    if wait and not reached:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _follow(session: Session, task: Json) -> Json:
+    """The task once it is no more Operating, drawing progress. Raises `DeadlinePassed`."""
+    left_s = (
+        task["expires_in_s"] if task["expires_in_s"] is not None else STATES[State(task["state"])].deadline_s or 0.0
+    )
+    until = time.monotonic() + left_s + GRACE_S
+    with session.terminal.err.status(_step(task)) as shown:
+        while task["status"] == OPERATING:
+            if time.monotonic() > until:
+                raise DeadlinePassed(f"task {task['name']} is {task['state']} beyond its deadline")
+            time.sleep(POLL_S)
+            try:
+                task = session.door.get("tasks", task["id"])["task"]
+            except NotFound:
+                if State(task["state"]) is not State.REMOVING:
+                    raise
+                return {**task, "state": str(State.REMOVED), "status": "", "expires_in_s": None, "commands": []}
+            if task["status"] == OPERATING:
+                shown.update(_step(task))
+    return task
+
+
+def _step(task: Json) -> RenderableType:
+    says = STATES[State(task["state"])].says
+    left = "" if task["expires_in_s"] is None else f"  at most {duration(task['expires_in_s'])} more"
+    return Text.assemble((str(task["name"]), "bold"), f" is {says}", (left, "dim"))
+
+
+def _said(name: str, accepted: Json, *, reached: bool) -> RenderableType:
+    task = accepted["task"]
+    if task["state"] == State.REMOVED:
+        return Text.assemble(("✓ ", "green"), (str(task["name"]), "bold"), " is removed")
+    mark = ("✓ ", "green") if reached else ("… ", "cyan") if task["status"] == OPERATING else ("✗ ", "bold red")
+    lines = [Text.assemble(mark, (str(task["name"]), "bold"), "  ", status(task))]
+    if accepted.get("reread_bytes") is not None:
+        kept = accepted.get("safe_bytes")
+        limit = "" if kept is None else f"; the source keeps the log for another {size(kept)}"
+        lines.append(Text(f"  reads {size(accepted['reread_bytes'])} of log again{limit}", "dim"))
+    if not reached and task["error"]:
+        lines.append(problem_text(task["error"]))
+    if not reached and not task["error"] and task["status"] != OPERATING:
+        lines.append(Text(f"  {name} did not succeed; `tidegate events {task['name']}` says why", "red"))
+    return Group(*lines)

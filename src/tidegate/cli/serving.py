@@ -1,0 +1,77 @@
+"""`tidegate server`: its flags are the settings table, its work is the server's own."""
+
+from __future__ import annotations
+
+import os
+from inspect import Parameter, Signature
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from tidegate.cli.command import Session, command
+from tidegate.settings import SETTINGS, Setting, load
+
+
+def _flag(setting: Setting) -> Parameter:
+    default = "" if setting.default is None else f" Default {setting.default}."
+    choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
+    said = typer.Option(
+        setting.option,
+        help=f"{setting.says.help}{choices}{default} Or {setting.variable}.",
+        metavar=setting.type.__name__.upper(),
+        show_default=False,
+    )
+    return Parameter(setting.name, Parameter.KEYWORD_ONLY, annotation=Annotated[str | None, said], default=None)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+
+    def server(session: Session, **flags: str | None) -> None:
+        """Run the server: REST API, reconciler and the local engine that starts workers.
+
+        The admin token is printed once, at the first start. Ctrl-C or SIGTERM ends the server; workers keep running and
+        are adopted when it starts again.
+        """
+        settings = load(os.environ, flags)
+        # Imported here because everything else the command line does needs nothing of the server.
+        from tidegate.server.service import Listening, serve
+
+        def announce(listening: Listening) -> None:
+            said: dict[str, Any] = {
+                "url": listening.url,
+                "data_dir": str(settings.data_dir),
+                "token": listening.first_token,
+                "token_file": str(listening.token_file),
+            }
+            session.terminal.show(said, _welcome(listening, str(settings.data_dir)))
+
+        def farewell(workers: int) -> None:
+            kept = "no worker was running" if not workers else f"{workers} worker{'s' * (workers > 1)} keep running"
+            session.terminal.tell(Text(f"The server ends; {kept}.", "dim"))
+
+        serve(settings, announce, farewell)
+
+    shown = Parameter("session", Parameter.POSITIONAL_OR_KEYWORD, annotation=Session)
+    flags = [_flag(setting) for setting in SETTINGS if setting.says.flag]
+    server.__signature__ = Signature([shown, *flags])  # type: ignore[attr-defined]
+    command(app, rich_help_panel="Serve")(server)
+
+
+def _welcome(listening: Any, data_dir: str) -> Group:
+    lines = [
+        Text.assemble("Tidegate listens on ", (listening.url, "bold")),
+        Text.assemble("Data in ", data_dir),
+    ]
+    if listening.first_token is not None:
+        lines += [
+            Text(),
+            Text("This is the first start. The admin token, shown only now:"),
+            Text(),
+            Text(f"    {listening.first_token}", "bold green"),
+            Text(),
+            Text(f"On this machine `tidegate` finds it in {listening.token_file} (readable by this user only)."),
+        ]
+    return Group(*lines)

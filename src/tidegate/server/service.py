@@ -1,0 +1,217 @@
+"""A server process from its first step to its last: address, lock, store, reconciler, HTTP, and a quick end.
+
+Ending the server ends no worker: they go on syncing and are adopted by the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from tidegate.engine import preflight
+from tidegate.errors import AlreadyRunning, EnvironmentLacking, PortTaken
+from tidegate.model.lifecycle import STATES
+from tidegate.server.app import build
+from tidegate.server.auth import keep_token, token_file
+from tidegate.server.control import Control
+from tidegate.server.limits import Limits
+from tidegate.server.local_engine import LocalEngine, Worker
+from tidegate.server.logs import configure
+from tidegate.server.reconcile import Reconciler
+from tidegate.settings import Settings
+from tidegate.store import runs
+from tidegate.store.opening import open_store
+from tidegate.store.secrets import KEY_ENV
+
+log = structlog.get_logger()
+
+# Requests under way are given this long to be answered …
+GOODBYE_S = 1
+# … and the process is gone after this, whatever a thread still waits for. It may be killed at any instant anyway.
+END_DEADLINE_S = 1.8
+BACKLOG = 128
+KEEP_ALIVE_S = 20
+CONNECTIONS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What there is to say once requests are answered. `first_token` is None but at the first start."""
+
+    url: str
+    first_token: str | None
+    token_file: Path
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where a listening socket is reached from this machine."""
+    host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where a wildcard is reached
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises `PortTaken`, `EnvironmentLacking` (no such address)."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise EnvironmentLacking(f"{host} is no address of this machine: {error.strerror}") from error
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise PortTaken(f"{host}:{port}: {error.strerror}", host=host, port=port) from error
+    return bound
+
+
+@contextmanager
+def sole(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory: two servers with one store would both drive its tasks. Raises `AlreadyRunning`,
+    `EnvironmentLacking`."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EnvironmentLacking(f"the data directory {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise AlreadyRunning(f"a server already runs with the data directory {data_dir}") from error
+    finally:
+        os.close(held)
+
+
+class Machinery:
+    """The store and what drives it. Raises on construction what `open_store` raises."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._store = open_store(
+            settings.data_dir,
+            url=settings.store_url,
+            environment={KEY_ENV: settings.secret_key} if settings.secret_key else {},
+            default_units=settings.default_group_units,
+        )
+        self.control = Control(self._store, preflight, limits=limits(settings))
+        self._engine = LocalEngine(settings.worker_url or url, settings.data_dir, noticed=self._noticed)
+        self._reconciler = Reconciler(self.control, self._engine)
+
+    def _noticed(self, worker: Worker) -> None:
+        self._reconciler.noticed(worker)
+
+    def start(self) -> None:
+        self._reconciler.start()
+
+    def working(self) -> int:
+        """How many workers run."""
+        with self.control.db.read() as tx:
+            found = [Worker(*glance.worker) for glance in runs.glances(tx) if glance.worker is not None]
+        return sum(1 for worker in found if self._engine.alive(worker))
+
+    def close(self) -> None:
+        """Nothing is driven any more; workers go on."""
+        self._reconciler.stop()
+        self._engine.close()
+        self._store.close()
+
+
+def limits(settings: Settings) -> Limits:
+    """The settings as the reconciler takes them."""
+    deadlines_s = {
+        state: float(getattr(settings, f"{state.value}_deadline_s"))
+        for state, facts in STATES.items()
+        if facts.deadline_s is not None
+    }
+    return Limits(
+        heartbeat_s=settings.heartbeat_s,
+        lease_s=settings.lease_s,
+        deadlines_s=deadlines_s,
+        detection_s=settings.detection_interval_s,
+        detection_back_s=min(Limits().detection_back_s, settings.detection_interval_s),
+        sweep_s=settings.reconcile_interval_s,
+    )
+
+
+def serve(settings: Settings, announce: Callable[[Listening], None], farewell: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `announce` is called once requests are answered, `farewell` at the end with the
+    number of workers that keep running; the process ends within `END_DEADLINE_S` of the signal.
+
+    Raises `PortTaken`, `AlreadyRunning`, `EnvironmentLacking`, `SecretKeyWrong`, `StoreUnavailable` before anything was
+    started.
+    """
+    configure(settings.log_level)
+    with listen(settings.host, settings.port) as bound, sole(settings.data_dir):
+        url = url_of(bound)
+        machinery = Machinery(settings, url)
+        token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
+
+        def started() -> None:
+            machinery.start()
+            announce(Listening(url, token, token_file(settings.data_dir)))
+
+        def cut_off() -> None:
+            log.warning("server.cut_off", after_s=END_DEADLINE_S)
+            farewell(machinery.working())
+            os._exit(0)
+
+        _Http(build(machinery.control), started, cut_off).run(sockets=[bound])
+        working = machinery.working()
+        machinery.close()
+        farewell(working)
+
+
+class _Http(uvicorn.Server):
+    """uvicorn with signals of our own: the first one ends it, and `cut_off` is called if that takes too long."""
+
+    def __init__(self, app: FastAPI, started: Callable[[], None], cut_off: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GOODBYE_S,
+                limit_concurrency=CONNECTIONS_MAX,
+            )
+        )
+        self._on_started = started
+        self._cut_off = cut_off
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own would raise the signal again afterwards and spoil the exit code."""
+
+        def end(number: int, frame: object) -> None:
+            if not self.should_exit:
+                self.should_exit = True
+                # A thread that waits for a source cannot be interrupted, and the event loop waits for it.
+                timer = threading.Timer(END_DEADLINE_S, self._cut_off)
+                timer.daemon = True
+                timer.start()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The REST API, the worker protocol and the command line."""

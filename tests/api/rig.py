@@ -1,0 +1,142 @@
+"""A server in this process: the real routes, guard, Control and SQLite store, with a data plane that finds nothing
+wrong unless told otherwise."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from tidegate.errors import TidegateError
+from tidegate.model.task import TaskSpec
+from tidegate.server.app import build
+from tidegate.server.control import Control
+from tidegate.server.views import Side
+from tidegate.store.opening import open_store
+from tidegate.testing.servers import until
+
+CANARY = "canary-4b1d"
+"""The password of every data source here; it must never be seen in an answer, a log or an error."""
+
+
+@dataclass
+class Cost:
+    reread_bytes: int = 4096
+    safe_bytes: int | None = 1 << 30
+
+
+@dataclass
+class CalmPlane:
+    """Sources and targets where everything is in order but what is put into `wrong`."""
+
+    wrong: list[TidegateError] = field(default_factory=list)
+    lost: TidegateError | None = None
+
+    def check_task(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
+        return list(self.wrong)
+
+    def check_continue(self, run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None) -> Cost:
+        if self.lost is not None:
+            raise self.lost
+        return Cost()
+
+    def forget(self, run_key: str, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
+        return []
+
+    def missing_objects(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[str]:
+        return []
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[str]:
+    """Serve the app on a free port of this machine; yields its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started, "the server to answer", 20)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@dataclass
+class Api:
+    """The API as its one administrator sees it."""
+
+    url: str
+    token: str
+    control: Control
+    plane: CalmPlane
+    http: httpx.Client
+
+    def ask(self, method: str, path: str, *, expect: int = 200, **more: Any) -> Any:
+        """The answer's JSON, after checking its status."""
+        answer = self.http.request(method, f"/api/v1{path}", **more)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+
+def definition(name: str = "shop_to_lake", **more: Any) -> dict[str, Any]:
+    """A task as a person writes it."""
+    return {
+        "task": name,
+        "kind": "whole_database",
+        "source": {"data_source": "shop", "tables": ["public.orders"]},
+        "target": {"data_source": "lake", "write": "upsert"},
+    } | more
+
+
+def data_source(name: str, **more: Any) -> dict[str, Any]:
+    config = {"host": "127.0.0.1", "port": 1, "database": name, "user": "tidegate", "password": CANARY}
+    return {"name": name, "kind": "postgres", "config": config | more}
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Api]:
+    """A server without a reconciler: commands are accepted and stay Operating."""
+    store = open_store(data_dir, environment={}, default_units=4)
+    plane = CalmPlane()
+    control = Control(store, plane)
+    token = control.first_token()
+    assert token is not None
+    try:
+        with answering(build(control)) as url:
+            headers = {"Authorization": f"Bearer {token}"}
+            with httpx.Client(base_url=url, headers=headers, timeout=20, trust_env=False) as http:
+                yield Api(url, token, control, plane, http)
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """A fresh server."""
+    with opened(tmp_path / "data") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def standing_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One for all tests of a file that change nothing."""
+    with opened(tmp_path_factory.mktemp("standing") / "data") as made:
+        yield made
+
+
+@pytest.fixture
+def stocked(api: Api) -> Api:
+    """With two data sources and a draft."""
+    for name in ("shop", "lake"):
+        api.ask("POST", "/data-sources", expect=201, json=data_source(name))
+    api.ask("POST", "/tasks", expect=201, json=definition())
+    return api

@@ -53,7 +53,7 @@ class DuckdbTarget(Target):
     Config = DuckdbConfig
     delivery = Delivery.EXACTLY_ONCE
     modes = (WriteMode.APPEND, WriteMode.UPSERT)
-    batch = BatchShape(rows=100_000, interval_s=0.5)
+    batch = BatchShape(rows=50_000, interval_s=0.5)
 
     config: DuckdbConfig
 

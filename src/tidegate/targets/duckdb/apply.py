@@ -3,15 +3,14 @@ anew, which is many times faster here than MERGE or a primary key. Nothing here 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
-from tidegate.connect.target import Append, Clear, KeyRange, Moved, Net, Step, TargetTable
+from tidegate.connect.moved import MovedRows, together
+from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
 from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing
 from tidegate.targets.duckdb.catalog import existing, first, folded, quote
 from tidegate.targets.duckdb.types import typed
@@ -21,7 +20,7 @@ _GATHERED_BYTES = 8 << 20
 
 Rows: TypeAlias = pa.RecordBatch | pa.Table
 
-_ROWS = "temp.main.tidegate_rows"
+_ROWS = "tidegate_rows"
 
 
 class Refused(Exception):
@@ -65,11 +64,8 @@ class Applier:
 
     def _insert(self, table: TargetTable, rows: Rows) -> None:
         names = rows.schema.names
-        values = ", ".join(self._values(table, names))
-        with self._given(table, rows):
-            self._connection.execute(
-                f"INSERT INTO {self.place(table)} ({_list(names)}) SELECT {values} FROM {_ROWS} AS s"
-            )
+        into = f"{self.place(table)} ({_list(names)})"
+        self._run(table, f"INSERT INTO {into} SELECT {', '.join(self._values(table, names))} FROM {_ROWS} AS s", rows)
 
     def _values(self, table: TargetTable, names: Sequence[str]) -> list[str]:
         """Expressions over `s` that read the texts as values of the target's columns."""
@@ -80,29 +76,25 @@ class Applier:
         read = zip(self._values(table, names), names, strict=True)
         return f"(SELECT {', '.join(f'{value} AS {quote(name)}' for value, name in read)} FROM {_ROWS} AS s)"
 
-    @contextmanager
-    def _given(self, table: TargetTable, rows: Rows) -> Iterator[None]:
-        """The rows as the relation `_ROWS`; an error about a value is told with its column."""
-        name = _ROWS.rpartition(".")[2]
-        self._connection.register(name, rows)
+    def _run(self, table: TargetTable, statement: str, rows: Rows) -> tuple[Any, ...] | None:
+        """A statement over the rows; an error about a value is told with its column."""
         try:
-            yield
+            return _over(self._connection, statement, rows)
         except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConstraintException) as error:
             raise Refused(table, self._culprit(table, rows, error), error) from error
-        # After an error the transaction takes no more statements; the next rows replace these.
-        self._connection.unregister(name)
 
     def _culprit(self, table: TargetTable, rows: Rows, error: duckdb.Error) -> str:
         """The first column whose values cannot be read; the one DuckDB names for a NULL."""
         named = str(error).partition("NOT NULL constraint failed: ")[2].strip()
         if named:
-            return named.partition(".")[2]
-        aside = self._connection.cursor()
+            return named.removeprefix(f"{table.name}.")
+        aside = self._connection.cursor()  # the transaction itself takes no more statements
         try:
-            aside.register(_ROWS.rpartition(".")[2], rows)
-            for name, value in zip(rows.schema.names, self._values(table, rows.schema.names), strict=True):
+            for name in rows.schema.names:
+                if folded(name) not in self._columns(table):
+                    continue
                 try:
-                    aside.execute(f"SELECT count({value}) FROM {_ROWS} AS s").fetchall()
+                    _over(aside, f"SELECT count({self._values(table, [name])[0]}) FROM {_ROWS} AS s", rows)
                 except duckdb.Error:
                     return str(name)
         finally:
@@ -113,18 +105,18 @@ class Applier:
 
     def _net(self, step: Net) -> None:
         table, key = step.table, step.table.source.key
-        moved = [self._read_moved(table, group, place) for place, group in enumerate(_by_shape(step.moved))]
+        moved = [self._read_moved(table, rows, place) for place, rows in enumerate(together(step.moved))]
         puts = step.puts if step.puts is not None and step.puts.num_rows else None
         replaced = [step.deletes] if step.deletes is not None and step.deletes.num_rows else []
         if puts is not None and not self._extras(table, puts.schema.names):
             replaced.append(puts)
         if replaced:
-            with self._given(table, pa.Table.from_batches([batch.select(list(key)) for batch in replaced])):
-                self._connection.execute(
-                    f"DELETE FROM {self.place(table)} AS t USING {self._typed_rows(table, key)} AS s WHERE {_same(key)}"
-                )
+            keys = pa.Table.from_batches([batch.select(list(key)) for batch in replaced])
+            using = f"{self._typed_rows(table, key)} AS s WHERE {_same(key)}"
+            self._run(table, f"DELETE FROM {self.place(table)} AS t USING {using}", keys)
         for relation, names in moved:
-            self._merge(table, relation, names)
+            for statement in self._merging(table, relation, names):
+                self._connection.execute(statement)
             self._connection.execute(f"DROP TABLE {relation}")
         if puts is not None:
             self._put(table, puts)
@@ -141,53 +133,44 @@ class Applier:
         if not self._extras(table, names):  # rows of these keys were deleted before
             self._insert(table, puts)
             return
-        with self._given(table, puts):
-            self._merge(table, self._typed_rows(table, names), names)
+        for statement in self._merging(table, self._typed_rows(table, names), names):
+            self._run(table, statement, puts)
 
-    def _merge(self, table: TargetTable, relation: str, names: Sequence[str]) -> None:
+    def _merging(self, table: TargetTable, relation: str, names: Sequence[str]) -> Iterator[str]:
+        """Statements that put a relation's rows and leave the target's other columns as they are."""
         key = table.source.key
         change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in names if name not in key)
         if change:
-            self._connection.execute(
-                f"UPDATE {self.place(table)} AS t SET {change} FROM {relation} AS s WHERE {_same(key)}"
-            )
-        self._connection.execute(
+            yield f"UPDATE {self.place(table)} AS t SET {change} FROM {relation} AS s WHERE {_same(key)}"
+        yield (
             f"INSERT INTO {self.place(table)} ({_list(names)}) SELECT {_list(names)} FROM {relation} AS s "
             f"WHERE NOT EXISTS (SELECT 1 FROM {self.place(table)} AS t WHERE {_same(key)})"
         )
 
     def _patch(self, table: TargetTable, patch: pa.RecordBatch) -> None:
         key, names = table.source.key, patch.schema.names
-        # A patch of nothing but the key still says that the row is there.
-        change = [name for name in names if name not in key] or [key[0]]
-        with self._given(table, patch):
-            sets = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in change)
-            read = self._typed_rows(table, names)
-            update = f"UPDATE {self.place(table)} AS t SET {sets} FROM {read} AS s WHERE {_same(key)}"
-            _all_there(table, first(self._connection.execute(update)), patch.num_rows)
+        read = f"{self._typed_rows(table, names)} AS s"
+        change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in names if name not in key)
+        statement = f"UPDATE {self.place(table)} AS t SET {change} FROM {read} WHERE {_same(key)}"
+        if not change:
+            statement = f"SELECT count(*) FROM {self.place(table)} AS t JOIN {read} ON {_same(key)}"
+        _all_there(table, self._run(table, statement, patch), patch.num_rows)
 
-    def _read_moved(self, table: TargetTable, group: Sequence[Moved], place: int) -> tuple[str, list[str]]:
+    def _read_moved(self, table: TargetTable, moved: MovedRows, place: int) -> tuple[str, list[str]]:
         """Whole rows in a temporary table, put together from those given and the values the rows they came from still
         have."""
         key = table.source.key
-        given, taken = group[0].row.schema.names, list(group[0].columns)
-        rows = pa.Table.from_batches([moved.row for moved in group])
-        origin = [f"from {number} {table.source.key[number]}" for number in range(len(key))]
-        for number, name in enumerate(origin):
-            rows = rows.append_column(name, pa.array([moved.from_key[number] for moved in group], pa.string()))
-        relation = f"temp.main.tidegate_moved_{place}"
-        read = [f"{v} AS {quote(n)}" for v, n in zip(self._values(table, given), given, strict=True)]
-        read += [f"t.{quote(name)} AS {quote(name)}" for name in taken]
-        same = " AND ".join(
-            f"t.{quote(k)} = {typed(f's.{quote(o)}', self._type(table, k))}" for k, o in zip(key, origin, strict=True)
-        )
-        with self._given(table, rows):
-            self._connection.execute(
-                f"CREATE OR REPLACE TEMPORARY TABLE {relation.removeprefix('temp.main.')} AS "
-                f"SELECT {', '.join(read)} FROM {_ROWS} AS s JOIN {self.place(table)} AS t ON {same}"
-            )
-        _all_there(table, first(self._connection.execute(f"SELECT count(*) FROM {relation}")), len(group))
-        return relation, [*given, *taken]
+        read = [f"{v} AS {quote(n)}" for v, n in zip(self._values(table, moved.given), moved.given, strict=True)]
+        read += [f"t.{quote(name)} AS {quote(name)}" for name in moved.taken]
+        pairs = zip(key, moved.origin, strict=True)
+        same = " AND ".join(f"t.{quote(k)} = {typed(f's.{quote(o)}', self._type(table, k))}" for k, o in pairs)
+        whole = f"SELECT {', '.join(read)} FROM {_ROWS} AS s JOIN {self.place(table)} AS t ON {same}"
+        name = f"tidegate_moved_{place}"
+        self._run(table, f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {whole}", moved.rows)
+        relation = f"temp.main.{name}"
+        there = first(self._connection.execute(f"SELECT count(*) FROM {relation}"))
+        _all_there(table, there, moved.rows.num_rows)
+        return relation, [*moved.given, *moved.taken]
 
     # --- clearing ---
 
@@ -202,9 +185,8 @@ class Applier:
             self._connection.execute(delete)
             return
         key = table.source.key
-        with self._given(table, step.keep):
-            kept = self._typed_rows(table, key)
-            self._connection.execute(f"{delete} AND NOT EXISTS (SELECT 1 FROM {kept} AS s WHERE {_same(key)})")
+        kept = f"{self._typed_rows(table, key)} AS s"
+        self._run(table, f"{delete} AND NOT EXISTS (SELECT 1 FROM {kept} WHERE {_same(key)})", step.keep)
 
     def _in_range(self, table: TargetTable, keys: KeyRange) -> str:
         parts = []
@@ -257,6 +239,12 @@ def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
+def _over(connection: duckdb.DuckDBPyConnection, statement: str, tidegate_rows: Rows) -> tuple[Any, ...] | None:
+    """Run a statement that reads `_ROWS`, which DuckDB finds by this parameter's name; the first row of its result.
+    (What is registered instead is kept in memory until the end of the transaction.)"""
+    return first(connection.execute(statement))
+
+
 def _list(names: Iterable[str]) -> str:
     return ", ".join(quote(name) for name in names)
 
@@ -269,10 +257,3 @@ def _all_there(table: TargetTable, there: tuple[Any, ...] | None, wanted: int) -
     missing = wanted - (there[0] if there else 0)
     if missing:
         raise TargetRowMissing(f"{table}: {missing} of {wanted} rows to be updated are not there")
-
-
-def _by_shape(moved: Sequence[Moved]) -> Iterator[list[Moved]]:
-    groups: dict[tuple[Any, ...], list[Moved]] = defaultdict(list)
-    for one in moved:
-        groups[(tuple(one.row.schema.names), one.columns)].append(one)
-    yield from groups.values()

@@ -40,7 +40,6 @@ _SETTINGS = (
     "SET memory_limit = '192MB'",
     "SET preserve_insertion_order = false",
     "SET TimeZone = 'UTC'",
-    "SET python_enable_replacements = false",
 )
 
 

@@ -3,7 +3,6 @@ that a few statements then merge. Nothing here begins or ends a transaction."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -14,8 +13,9 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
+from tidegate.connect.moved import MovedRows, together
 from tidegate.connect.postgres import quote, quoted
-from tidegate.connect.target import Append, Clear, KeyRange, Moved, Net, Step, TargetTable
+from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
 from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, TargetValueRefused
 from tidegate.targets.postgres.catalog import ExistingTable, existing
 
@@ -144,7 +144,7 @@ class Applier:
 
     def _net(self, cursor: psycopg.Cursor[Any], step: Net) -> None:
         table, key = step.table, step.table.source.key
-        moved = [self._read_moved(cursor, table, group) for group in _by_shape(step.moved)]
+        moved = [self._read_moved(cursor, table, rows) for rows in together(step.moved)]
         if _has_rows(step.deletes):
             stage = self._stage(cursor, table, [step.deletes], place="deletes")
             into = quoted(table.schema, table.name)
@@ -186,26 +186,21 @@ class Applier:
         _all_there(table, there, patch.num_rows)
 
     def _read_moved(
-        self, cursor: psycopg.Cursor[Any], table: TargetTable, group: Sequence[Moved]
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, moved: MovedRows
     ) -> tuple[str, list[str], int]:
         """Whole rows in a stage, put together from those given and the values the rows they came from still have."""
-        key = table.source.key
-        given, taken = group[0].row.schema.names, list(group[0].columns)
-        origin = _unused(len(key), (*given, *taken))
-        rows = pa.Table.from_batches([moved.row for moved in group])
-        for place, name in enumerate(origin):
-            rows = rows.append_column(name, pa.array([moved.from_key[place] for moved in group], pa.string()))
-        batch = rows.combine_chunks().to_batches()[0]
-        source = self._stage(cursor, table, [batch], place="moved", renamed=dict(zip(origin, key, strict=True)))
-        whole = self._stage(cursor, table, [], place="whole", names=[*given, *taken])
-        read = [*(f"s.{quote(name)}" for name in given), *(f"t.{quote(name)}" for name in taken)]
-        joined = " AND ".join(f"t.{quote(k)} = s.{quote(o)}" for k, o in zip(key, origin, strict=True))
+        key, names = table.source.key, [*moved.given, *moved.taken]
+        renamed = dict(zip(moved.origin, key, strict=True))
+        source = self._stage(cursor, table, [moved.rows], place="moved", renamed=renamed)
+        whole = self._stage(cursor, table, [], place="whole", names=names)
+        read = [*(f"s.{quote(name)}" for name in moved.given), *(f"t.{quote(name)}" for name in moved.taken)]
+        same = " AND ".join(f"t.{quote(k)} = s.{quote(o)}" for o, k in renamed.items())
         cursor.execute(
-            f"INSERT INTO {whole} ({_list([*given, *taken])}) SELECT {', '.join(read)} "
-            f"FROM {source} AS s JOIN {quoted(table.schema, table.name)} AS t ON {joined}"
+            f"INSERT INTO {whole} ({_list(names)}) SELECT {', '.join(read)} "
+            f"FROM {source} AS s JOIN {quoted(table.schema, table.name)} AS t ON {same}"
         )
-        _all_there(table, cursor.rowcount, len(group))
-        return whole, [*given, *taken], len(group)
+        _all_there(table, cursor.rowcount, moved.rows.num_rows)
+        return whole, names, moved.rows.num_rows
 
     # --- clearing ---
 
@@ -278,19 +273,6 @@ def _same(key: Sequence[str]) -> str:
 def _all_there(table: TargetTable, there: int, wanted: int) -> None:
     if there != wanted:
         raise TargetRowMissing(f"{table}: {wanted - there} of {wanted} rows to be updated are not there")
-
-
-def _unused(count: int, names: Sequence[str]) -> list[str]:
-    """Names for `count` columns that none of `names` has."""
-    candidates = (f"from {number}" for number in range(count + len(names)))
-    return [name for name in candidates if name not in names][:count]
-
-
-def _by_shape(moved: Sequence[Moved]) -> Iterator[list[Moved]]:
-    groups: dict[tuple[Any, ...], list[Moved]] = defaultdict(list)
-    for one in moved:
-        groups[(tuple(one.row.schema.names), one.columns)].append(one)
-    yield from groups.values()
 
 
 def joined(ranges: Sequence[KeyRange]) -> list[KeyRange]:

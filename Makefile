@@ -8,10 +8,13 @@ PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
 
 .DEFAULT_GOAL := help
-.PHONY: help test check format docs lock servers clean
+.PHONY: help demo test check format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+demo: $(PYTHON_READY) ## Watch it work: a busy PostgreSQL synchronized, operated, and proven equal
+	@$(VENV) -m tidegate demo $(ARGS)
 
 test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests, on real servers they start themselves
 	@$(VENV) -m pytest $(ARGS)

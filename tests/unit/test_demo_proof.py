@@ -10,11 +10,11 @@ from tidegate.demo.proof import Change, compare, every_change_once, fold
 LEDGER = {
     1: Change("update", 1, 2),
     2: Change("insert", 3, 1),
-    3: Change("delete", 3, 1),
+    3: Change("delete", 3, None),
     4: Change("update", 1, 3),
     5: Change("insert", 2, 1),
     6: Change("update", 2, 2),
-    7: Change("delete", 1, 3),
+    7: Change("delete", 1, None),
 }
 ARRIVED = [Change("read", 1, 2), LEDGER[4], LEDGER[5], LEDGER[6], LEDGER[7]]
 COPIED_BY = 3
@@ -48,7 +48,7 @@ def test_changes_of_one_order_in_another_order_are_found() -> None:
 
 
 def test_an_order_that_came_and_went_after_the_copy_must_not_be_missing() -> None:
-    ledger = LEDGER | {8: Change("insert", 4, 1), 9: Change("delete", 4, 1)}
+    ledger = LEDGER | {8: Change("insert", 4, 1), 9: Change("delete", 4, None)}
     assert every_change_once(ledger, ARRIVED, COPIED_BY).lost == 2
 
 

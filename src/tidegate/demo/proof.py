@@ -5,7 +5,9 @@ It reads the databases with their own drivers and shares no code with what it ch
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +19,10 @@ import duckdb
 import psycopg
 
 from tidegate.demo.shop import KEYS, TABLES
+from tidegate.testing.servers import until
 
 Row = tuple[Any, ...]
+LAKE_DEADLINE_S = 60
 MICROSECONDS = "(extract(epoch from {0}) * 1000000)::bigint"
 
 # Every column of the shop as both databases can spell it alike: name → (PostgreSQL, DuckDB, what to do in Python).
@@ -94,12 +98,25 @@ class Finding:
 def same_rows(source: psycopg.Connection[Any], lake: Path, schema: str) -> Finding:
     """Whether every table of the shop has exactly the same rows in the DuckDB file."""
     found = Finding()
-    with duckdb.connect(str(lake), read_only=True) as target:
+    with _opened(lake) as target:
         for table in TABLES:
             here = source.execute(_select(table, "shop", 0).encode()).fetchall()
             there = target.execute(_select(table, schema, 1)).fetchall()
             found += compare(table, [_plain(table, row) for row in here], [_plain(table, row) for row in there])
     return found
+
+
+def _opened(lake: Path) -> duckdb.DuckDBPyConnection:
+    """The file, once nobody writes to it any more: Stop removes a run's traces after the task is Stopped."""
+    found: list[duckdb.DuckDBPyConnection] = []
+
+    def open_it() -> bool:
+        with contextlib.suppress(duckdb.IOException):
+            found.append(duckdb.connect(str(lake), read_only=True))
+        return bool(found)
+
+    until(open_it, f"{lake} to be let go of", LAKE_DEADLINE_S)
+    return found[0]
 
 
 def _select(table: str, schema: str, side: int) -> str:
@@ -138,11 +155,12 @@ def compare(table: str, here: Iterable[Row], there: Iterable[Row]) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the append target, or one line of the ledger."""
+    """One row of the append target, or one line of the ledger. The log says of a deleted row its key only, so a delete
+    has no version; it is an order's last change, for numbers are not used again."""
 
     op: str
     id: int
-    version: int
+    version: int | None
 
 
 def same_changes(
@@ -174,10 +192,10 @@ def every_change_once(ledger: Mapping[int, Change], arrived: Sequence[Change], c
     for number, change in ledger.items():
         wanted[change.id].append(change)
         last[change.id] = number
-    copied: dict[int, list[int]] = defaultdict(list)
+    copied: dict[int, list[int]] = defaultdict(list)  # the versions that were copied, one if all is well
     followed: dict[int, list[Change]] = defaultdict(list)
     for change in arrived:
-        if change.op == "read":
+        if change.op == "read" and change.version is not None:
             copied[change.id].append(change.version)
         else:
             followed[change.id].append(change)
@@ -185,7 +203,7 @@ def every_change_once(ledger: Mapping[int, Change], arrived: Sequence[Change], c
     for order in wanted.keys() | copied.keys() | followed.keys():
         versions, changes, due = copied[order], followed[order], wanted[order]
         if versions:
-            due = [c for c in due if c.version > versions[0] or (c.op == "delete" and c.version == versions[0])]
+            due = [c for c in due if c.version is None or c.version > versions[0]]
         elif not changes and due[-1].op == "delete" and last[order] <= copied_by:
             due = []
         elif due[0].op != "insert":
@@ -214,8 +232,8 @@ def _missing(these: Sequence[Change], those: Sequence[Change]) -> int:
     return missing
 
 
-def _order(change: Change) -> tuple[int, str]:
-    return change.version, change.op
+def _order(change: Change) -> tuple[float, str]:
+    return math.inf if change.version is None else change.version, change.op
 
 
 def lags_ms(

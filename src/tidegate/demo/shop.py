@@ -83,13 +83,13 @@ create table ledger.orders (
   number bigint generated always as identity primary key,
   op text not null,
   id bigint not null,
-  version integer not null
+  version integer
 );
 
 create function ledger.note() returns trigger language plpgsql as $$
 begin
   if tg_op = 'DELETE' then
-    insert into ledger.orders (op, id, version) values ('delete', old.id, old.version);
+    insert into ledger.orders (op, id, version) values ('delete', old.id, null);
   else
     insert into ledger.orders (op, id, version) values (lower(tg_op), new.id, new.version);
   end if;

@@ -7,7 +7,6 @@ killed; at the end the shop closes, and every row and every change must be where
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -19,12 +18,12 @@ from tidegate.demo import proof, shop
 from tidegate.demo.stage import Stage
 from tidegate.demo.view import Picture, Screen
 from tidegate.errors import TidegateError
+from tidegate.testing.servers import until
 
 LAKE, HISTORY = "shop_to_lake", "orders_history"
 STEP_DEADLINE_S = 120
 CATCH_UP_DEADLINE_S = 300
 POLL_S = 0.1
-STEADY_LAG_S = 0.5
 
 TASKS: tuple[dict[str, Any], ...] = (
     {
@@ -84,7 +83,7 @@ class Story:
         self._stage = stage
         self._screen = screen
         self._seconds = seconds
-        self._report = Report(seed=seed if seed is not None else random.SystemRandom().randrange(10**6))
+        self.report = Report(seed=seed if seed is not None else random.SystemRandom().randrange(10**6))
         self._picture = Picture()
         self._begun = time.monotonic()
         self._opened: float | None = None
@@ -93,16 +92,17 @@ class Story:
         self._copied_by = 0
         self._source = stage.connect(shop.SOURCE)
 
-    def tell(self) -> Report:
-        """Raises `TidegateError`, `TimeoutError` if a step does not come to its end."""
-        with self._source:
-            self._configure()
-            self._operate()
-            changed = self._close()
-            self._verify()
-        self._report.changes = changed
-        self._report.seconds = round(time.monotonic() - self._begun, 1)
-        return self._report
+    def tell(self) -> None:
+        """`report` has what came of it, also when it raises `TidegateError` or `TimeoutError` because a step did not
+        come to its end."""
+        try:
+            with self._source:
+                self._configure()
+                self._operate()
+                self._close()
+                self._verify()
+        finally:
+            self.report.seconds = round(time.monotonic() - self._begun, 1)
 
     # --- the chapters ---------------------------------------------------------------------------------------------
 
@@ -126,16 +126,16 @@ class Story:
 
     def _operate(self) -> None:
         self._chapter("Shop open")
-        self._stage.open_shop(self._report.seed)
+        self._stage.open_shop(self.report.seed)
         self._opened = time.monotonic()
-        self._say(f"The shop opens for {self._seconds:g} s: people order, change and cancel (seed {self._report.seed})")
+        self._say(f"The shop opens for {self._seconds:g} s: people order, change and cancel (seed {self.report.seed})")
         disturbed = time.time()
         self._command("run", "Running")
         self._wait(lambda: all(task["phase"] == "incremental" for task in self._tasks.values()), "the copy to be over")
-        self._report.rows_full = sum(int(task["counters"]["rows_full"]) for task in self._tasks.values())
+        self.report.rows_full = sum(int(task["counters"]["rows_full"]) for task in self._tasks.values())
         self._copied_by = self._ledger_end()
         self._say(
-            f"{self._report.rows_full:,} rows copied while the shop was busy; both tasks follow the log now", good=True
+            f"{self.report.rows_full:,} rows copied while the shop was busy; both tasks follow the log now", good=True
         )
         self._settle(disturbed)
         for step, share in SCHEDULE:
@@ -152,26 +152,21 @@ class Story:
                 self._settle(disturbed)
         self._wait_for_time(1.0)
 
-    def _close(self) -> int:
+    def _close(self) -> None:
         self._chapter("Catching up")
         done = self._stage.close_shop()
-        end = self._source.execute("select pg_current_wal_flush_lsn()::text").fetchone()
+        self.report.changes = done["changes"]
         self._say(
             f"The shop closes: {done['transactions']:,} transactions with {done['changes']:,} changed rows were "
             f"committed, {done['rolled_back']:,} rolled back"
         )
-        self._wait(
-            lambda: end is not None and all(_reached(task["position"], end[0]) for task in self._tasks.values()),
-            "both targets to reach the end of the log",
-            CATCH_UP_DEADLINE_S,
-        )
+        self._reach("both targets to reach the end of the log")
         self._say("Both targets have reached the end of the source's log")
         self._command("stop", "Stopped")
-        return done["changes"]
 
     def _verify(self) -> None:
         self._chapter("Proving")
-        report = self._report
+        report = self.report
         rows = proof.same_rows(self._source, self._stage.lake, shop.SCHEMA)
         self._say(
             f"DuckDB: {rows.rows:,} rows of {len(shop.TABLES)} tables compared with the source: {_verdict(rows)}",
@@ -184,8 +179,7 @@ class Story:
             f"Warehouse: every change of the orders accounted for, and the rows they fold to: {_verdict(changes)}",
             good=changes.right,
         )
-        slots = self._source.execute("select count(*) from pg_replication_slots").fetchone()
-        clean = slots == (0,)
+        clean = self._no_slot_left()
         self._say("The source has no replication slot left" if clean else "Replication slots are left", good=clean)
         both = proof.Finding()
         both += rows
@@ -195,6 +189,14 @@ class Story:
         if not clean:
             report.problems.append("replication slots were left at the source")
         report.verified = both.right and clean and report.rows_full > 0 and both.rows > 0
+
+    def _no_slot_left(self) -> bool:
+        """Stop drops the slots after the tasks are Stopped."""
+        try:
+            until(lambda: not self._number("select count(*) from pg_replication_slots"), "slots to go", STEP_DEADLINE_S)
+        except TimeoutError:
+            return False
+        return True
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -235,19 +237,22 @@ class Story:
     def _done(self, operation: str, task: str, since: float) -> None:
         took_s = round(time.monotonic() - since, 2)
         status = str(self._tasks[task]["status"])
-        self._report.operations.append(Operation(operation, task, round(since - self._begun, 2), took_s, status))
+        self.report.operations.append(Operation(operation, task, round(since - self._begun, 2), took_s, status))
         words = "another worker has taken over" if operation == "kill" else f"{operation}: {status}"
         self._say(f"{task}: {words} after {took_s:.2f} s")
 
     def _settle(self, since: float) -> None:
-        """Wait until the targets are right behind the source again: what was committed meanwhile waited for the step,
-        and is no measure of the lag."""
-        self._wait(
-            lambda: all(_lag_s(task) < STEADY_LAG_S for task in self._tasks.values()),
-            "the targets to catch up",
-            CATCH_UP_DEADLINE_S,
-        )
+        """Wait until the targets have what is committed by now: what was committed during the step waited for it, and
+        is no measure of the lag."""
+        self._reach("the targets to catch up")
         self._disturbed.append((since, time.time()))
+
+    def _reach(self, what: str) -> None:
+        """Wait until both targets hold all that the source's log holds now."""
+        end = self._text("select pg_current_wal_flush_lsn()")
+        self._wait(
+            lambda: all(_reached(task["position"], end) for task in self._tasks.values()), what, CATCH_UP_DEADLINE_S
+        )
 
     def _wait_for_time(self, share: float) -> None:
         """Until that share of the workload's time is over."""
@@ -298,8 +303,13 @@ class Story:
         return self._number("select coalesce(max(number), 0) from ledger.orders")
 
     def _number(self, query: str) -> int:
+        return int(self._text(query))
+
+    def _text(self, query: str) -> str:
         row = self._source.execute(query.encode()).fetchone()
-        return int(row[0]) if row else 0
+        if row is None:
+            raise TidegateError(f"the source answers nothing to: {query}")
+        return str(row[0])
 
 
 def _reached(position: str | None, end: str) -> bool:
@@ -310,10 +320,6 @@ def _reached(position: str | None, end: str) -> bool:
 def _lsn(text: str) -> int:
     high, low = text.split("/")
     return (int(high, 16) << 32) + int(low, 16)
-
-
-def _lag_s(task: Mapping[str, Any]) -> float:
-    return math.inf if task["lag_s"] is None else float(task["lag_s"])
 
 
 def _verdict(found: proof.Finding) -> str:

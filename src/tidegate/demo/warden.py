@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tidegate.testing.servers import until
 
-ENVIRONMENT = "TIDEGATE_DEMO"
+# Not a name of Tidegate's settings: those are not handed on to workers.
+ENVIRONMENT = "DEMO_OF_TIDEGATE"
 
 
 def marked(mark: str) -> list[int]:

@@ -1,0 +1,71 @@
+"""`tidegate demo`: a busy shop, two tasks that follow it, all that can be done to them, and a proof at the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+
+from tidegate.demo.stage import Stage
+from tidegate.demo.story import Report, Story
+from tidegate.demo.view import screen
+from tidegate.errors import EnvironmentLacking, TidegateError
+
+EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 3, 130
+
+
+def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
+    """Run the demo with `seconds` of workload. The exit code: 0 both targets were proven equal to the source, 1 not
+    verified or a step failed, 3 nothing to run it on, 130 interrupted."""
+    report, code = Report(), EXIT_FAILED
+    with _ended_by_signals(), screen(as_json=as_json) as shown:
+        try:
+            with Stage() as stage:
+                story = Story(stage, shown, seconds, seed)
+                report = story.report
+                story.tell()
+        except KeyboardInterrupt:
+            report.problems.append("interrupted; everything was cleared away")
+            code = EXIT_INTERRUPTED
+        except EnvironmentLacking as error:
+            report.problems.append(error.detail)
+            code = EXIT_ENVIRONMENT
+        except (TidegateError, TimeoutError) as error:
+            report.problems.append(str(error))
+        for problem in report.problems:
+            shown.say(problem, good=False)
+        shown.say(_summary(report), good=report.verified)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    return 0 if report.verified else code
+
+
+def _summary(report: Report) -> str:
+    if not report.verified:
+        return "NOT verified."
+    lag = "not measured"
+    if report.lag_ms_p50 is not None:
+        lag = f"{report.lag_ms_p50:g} ms at the median, {report.lag_ms_p99:g} ms at the 99th percentile"
+    return (
+        f"Verified: {report.rows_full:,} rows copied and {report.changes:,} changes followed, none lost, none twice. "
+        f"Lag while undisturbed: {lag}."
+    )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP clear away like Ctrl-C."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -24,7 +24,7 @@ def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
     report, code = Report(), EXIT_FAILED
     with _ended_by_signals(), screen(as_json=as_json) as shown:
         try:
-            with Stage() as stage:
+            with Stage(shown.say) as stage:
                 story = Story(stage, shown, seconds, seed)
                 report = story.report
                 story.tell()

@@ -137,9 +137,11 @@ analyze;
 SIZES = {"customers": 5_000, "products": 2_000, "orders": 40_000, "visits": 40_000}
 
 
-def fill(connection: psycopg.Connection[Any]) -> None:
-    """Make the shop's tables and rows. The ledger begins after the first rows."""
+def fill(connection: psycopg.Connection[Any]) -> int:
+    """Make the shop's tables and rows; how many rows there are. The ledger begins after them."""
     rows = _ROWS
     for name, count in SIZES.items():
         rows = rows.replace(f"%({name})s", str(count))
     connection.execute((_SCHEMA + rows).encode())
+    counts = [connection.execute(f"select count(*) from shop.{table}".encode()).fetchone() for table in TABLES]
+    return sum(count[0] for count in counts if count is not None)

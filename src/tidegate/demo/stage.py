@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,9 +30,11 @@ WORKLOAD_DEADLINE_S = 30
 
 
 class Stage:
-    """Use as a context manager. Raises `EnvironmentLacking` when there is no PostgreSQL to start."""
+    """Use as a context manager; `say` is told what is being started. Raises `EnvironmentLacking` when there is no
+    PostgreSQL to start."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._exits = contextlib.ExitStack()
         self._mark = secrets.token_hex(8)
         self.folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
@@ -47,11 +50,7 @@ class Stage:
     def __enter__(self) -> Self:
         try:
             self._watch_over()
-            self._exits.enter_context(self.postgres)
-            self.postgres.create_database(shop.SOURCE)
-            self.postgres.create_database(shop.WAREHOUSE)
-            with self.postgres.connect(shop.SOURCE) as connection:
-                shop.fill(connection)
+            self._start_postgres()
             self._exits.callback(self._end_server)
             self._start_server()
         except BaseException:
@@ -77,7 +76,18 @@ class Stage:
 
         self._exits.callback(clear)
 
+    def _start_postgres(self) -> None:
+        major, minor = self.postgres.version
+        self._say(f"Starting PostgreSQL {major}.{minor}")
+        self._exits.enter_context(self.postgres)
+        self.postgres.create_database(shop.SOURCE)
+        self.postgres.create_database(shop.WAREHOUSE)
+        with self.postgres.connect(shop.SOURCE) as connection:
+            rows = shop.fill(connection)
+        self._say(f"Filled a shop with {rows:,} rows in {len(shop.TABLES)} tables")
+
     def _start_server(self) -> None:
+        self._say(f"Starting a Tidegate server on port {self.port}")
         log = (self.folder / "server.log").open("wb")
         with log:
             self._server = subprocess.Popen(

@@ -24,6 +24,11 @@ LAKE, HISTORY = "shop_to_lake", "orders_history"
 STEP_DEADLINE_S = 120
 CATCH_UP_DEADLINE_S = 300
 POLL_S = 0.1
+# Targets that hold what was committed this long ago keep up: positions are reported once a second.
+KEEPING_UP_S = 1.5
+SETTLING_MOST = 20
+# The lag is measured for at least this long after the last step.
+UNDISTURBED_S = 3.0
 
 TASKS: tuple[dict[str, Any], ...] = (
     {
@@ -44,6 +49,9 @@ TASKS: tuple[dict[str, Any], ...] = (
 
 # When each step begins, as a share of the workload's time.
 SCHEDULE = (("pause", 0.2), ("continue", 0.3), ("force-pause", 0.45), ("continue", 0.55), ("kill", 0.7))
+
+
+LABELS = {"run": "Run", "pause": "Pause", "continue": "Continue", "force-pause": "Forced Pause", "stop": "Stop"}
 
 
 @dataclass(slots=True)
@@ -109,10 +117,6 @@ class Story:
     def _configure(self) -> None:
         server = self._stage.postgres
         self._chapter("Configuring")
-        self._say(
-            f"PostgreSQL {server.version[0]}.{server.version[1]} with {sum(self._counts().values()):,} rows in "
-            f"{len(shop.TABLES)} tables, and a Tidegate server on port {self._stage.port}"
-        )
         for name, kind, config in (
             ("shop", "postgres", server.config(shop.SOURCE)),
             ("warehouse", "postgres", server.config(shop.WAREHOUSE)),
@@ -150,7 +154,9 @@ class Story:
                 disturbed = time.time()
                 self._kill_workers()
                 self._settle(disturbed)
+        calm = time.monotonic() + UNDISTURBED_S
         self._wait_for_time(1.0)
+        self._wait(lambda: time.monotonic() >= calm, "some time undisturbed")
 
     def _close(self) -> None:
         self._chapter("Catching up")
@@ -217,7 +223,7 @@ class Story:
             run = self._stage.door.get("tasks", task)["run"]
             pid = self._stage.kill_worker(run["key"], run["epoch"])
             killed[task] = (time.monotonic(), run["epoch"])
-            self._say(f"{task}: its worker (process {pid}) is killed")
+            self._say(f"Kill: the worker of {task}, process {pid}, is gone without a word")
         for task, (at, epoch) in killed.items():
             self._wait(partial(self._taken_over, task, epoch), f"another worker to take {task} over")
             self._done("kill", task, at)
@@ -238,13 +244,19 @@ class Story:
         took_s = round(time.monotonic() - since, 2)
         status = str(self._tasks[task]["status"])
         self.report.operations.append(Operation(operation, task, round(since - self._begun, 2), took_s, status))
-        words = "another worker has taken over" if operation == "kill" else f"{operation}: {status}"
-        self._say(f"{task}: {words} after {took_s:.2f} s")
+        if operation == "kill":
+            self._say(f"Recovery: another worker has taken {task} over after {took_s:.2f} s")
+        else:
+            self._say(f"{LABELS[operation]}: {task} is {status} after {took_s:.2f} s")
 
     def _settle(self, since: float) -> None:
-        """Wait until the targets have what is committed by now: what was committed during the step waited for it, and
-        is no measure of the lag."""
-        self._reach("the targets to catch up")
+        """Wait until the targets keep up again: what was committed until then waited for the step, and is no measure of
+        the lag."""
+        for _ in range(SETTLING_MOST):
+            begun = time.monotonic()
+            self._reach("the targets to catch up")
+            if time.monotonic() - begun < KEEPING_UP_S:
+                break
         self._disturbed.append((since, time.time()))
 
     def _reach(self, what: str) -> None:
@@ -292,9 +304,6 @@ class Story:
 
     def _say(self, text: str, *, good: bool | None = None) -> None:
         self._screen.say(text, good=good)
-
-    def _counts(self) -> dict[str, int]:
-        return {table: self._number(f"select count(*) from shop.{table}") for table in shop.TABLES}
 
     def _committed(self) -> int:
         return self._number("select coalesce(sum(rows), 0) from ledger.changes")

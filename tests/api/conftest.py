@@ -1,5 +1,5 @@
 """Fixtures of this folder."""
 
-from api.rig import api, standing_api, stocked
+from api.rig import api, driven, standing_api, stocked
 
-__all__ = ["api", "standing_api", "stocked"]
+__all__ = ["api", "driven", "standing_api", "stocked"]

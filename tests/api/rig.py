@@ -15,10 +15,14 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
 from tidegate.model.task import TaskSpec
 from tidegate.server.app import build
 from tidegate.server.control import Control
+from tidegate.server.limits import Limits
+from tidegate.server.logs import configure
+from tidegate.server.reconcile import Reconciler
 from tidegate.server.views import Side
 from tidegate.store.opening import open_store
 from tidegate.testing.servers import until
@@ -35,10 +39,17 @@ class Cost:
 
 @dataclass
 class CalmPlane:
-    """Sources and targets where everything is in order but what is put into `wrong`."""
+    """Sources and targets where everything is in order but what is put here."""
 
     wrong: list[TidegateError] = field(default_factory=list)
     lost: TidegateError | None = None
+    missing: list[str] = field(default_factory=list)
+    left: list[TidegateError] = field(default_factory=list)
+    free: threading.Event = field(default_factory=threading.Event)
+    """Cleaning up waits until it is set; it is, unless a test clears it."""
+
+    def __post_init__(self) -> None:
+        self.free.set()
 
     def check_task(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
         return list(self.wrong)
@@ -49,10 +60,11 @@ class CalmPlane:
         return Cost()
 
     def forget(self, run_key: str, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
-        return []
+        self.free.wait(60)
+        return list(self.left)
 
     def missing_objects(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[str]:
-        return []
+        return list(self.missing)
 
 
 @contextmanager
@@ -79,6 +91,7 @@ class Api:
     control: Control
     plane: CalmPlane
     http: httpx.Client
+    engine: PuppetEngine = field(default_factory=PuppetEngine)
 
     def ask(self, method: str, path: str, *, expect: int = 200, **more: Any) -> Any:
         """The answer's JSON, after checking its status."""
@@ -102,20 +115,33 @@ def data_source(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "kind": "postgres", "config": config | more}
 
 
+LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s=0.1, linger_s=5, cleanup_first_s=60)
+
+
 @contextmanager
-def opened(data_dir: Path) -> Iterator[Api]:
-    """A server without a reconciler: commands are accepted and stay Operating."""
+def opened(data_dir: Path, *, driven: bool = False) -> Iterator[Api]:
+    """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
+    configure("error")
     store = open_store(data_dir, environment={}, default_units=4)
     plane = CalmPlane()
-    control = Control(store, plane)
+    control = Control(store, plane, limits=LIMITS)
+    engine = PuppetEngine()
+    reconciler = Reconciler(control, engine)
     token = control.first_token()
     assert token is not None
     try:
-        with answering(build(control)) as url:
+        with answering(build(control)) as engine.url:
+            if driven:
+                reconciler.start()
             headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=url, headers=headers, timeout=20, trust_env=False) as http:
-                yield Api(url, token, control, plane, http)
+            with httpx.Client(base_url=engine.url, headers=headers, timeout=20, trust_env=False) as http:
+                yield Api(engine.url, token, control, plane, http, engine)
     finally:
+        plane.free.set()
+        engine.manners.dies = True
+        for puppet in engine.puppets:
+            puppet.killed = True
+        reconciler.stop()
         store.close()
 
 
@@ -133,10 +159,22 @@ def standing_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield made
 
 
-@pytest.fixture
-def stocked(api: Api) -> Api:
-    """With two data sources and a draft."""
+def stock(api: Api) -> Api:
+    """Two data sources and a draft."""
     for name in ("shop", "lake"):
         api.ask("POST", "/data-sources", expect=201, json=data_source(name))
     api.ask("POST", "/tasks", expect=201, json=definition())
     return api
+
+
+@pytest.fixture
+def stocked(api: Api) -> Api:
+    """A server that is not driven, with two data sources and a draft."""
+    return stock(api)
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Iterator[Api]:
+    """A whole server with workers that are puppets, two data sources and a draft."""
+    with opened(tmp_path / "data", driven=True) as made:
+        yield stock(made)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
+import pyarrow as pa
 import pytest
 
+from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
 from tidegate.connect.postgres import PostgresConfig, connect, quoted
-from tidegate.connect.target import TargetTable
+from tidegate.connect.target import Append, Clear, Net, Progress, Stored, TargetTable
+from tidegate.errors import (
+    Fenced,
+    TargetMisfit,
+    TargetPrivilegeMissing,
+    TargetUnreachable,
+    TargetValueRefused,
+)
+from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
+from tidegate.sources.postgres import PostgresSource
 from tidegate.targets.postgres import PostgresTarget
-from tidegate.testing.servers import PostgresServer
+from tidegate.testing.servers import PostgresServer, until
 from tidegate.testing.target_contract import TargetContract
+from tidegate.testing.target_contract.ground import ORDERS, RUN, batch
 
 DATABASE = "target_contract"
 
@@ -61,3 +77,327 @@ def texts(cursor: psycopg.Cursor[tuple[object, ...]]) -> list[dict[str, str | No
     assert found is not None
     cells = [[found.get_value(row, place) for place in range(len(names))] for row in range(found.ntuples)]
     return [{n: None if c is None else c.decode() for n, c in zip(names, row, strict=True)} for row in cells]
+
+
+# --- what only PostgreSQL has ---
+
+
+def orders(source: TableSchema = ORDERS) -> TargetTable:
+    return TargetTable("shop", "orders", source, WriteMode.UPSERT)
+
+
+@pytest.fixture
+def run(config: PostgresConfig) -> Iterator[PostgresTarget]:
+    """A target with the table of orders and one row."""
+    target = PostgresTarget(config)
+    target.open(RUN, 1)
+    target.prepare(orders(), create=True, replace=False)
+    target.write([Append(orders(), [batch(("id", "note"), ("1", "a"))])], Progress("1"))
+    yield target
+    target.close()
+
+
+@contextmanager
+def hung(target: PostgresTarget) -> Iterator[Future[None]]:
+    """A write that stands still in the middle of its transaction; goes on when the block ends."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield batch(("id",), ("2",))
+        inside.set()
+        assert leave.wait(60)
+        yield batch(("id",), ("3",))
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(target.write, [Append(orders(), rows())], Progress("hung"))
+        assert inside.wait(60)
+        try:
+            yield written
+        finally:
+            leave.set()
+
+
+def test_a_worker_that_hangs_inside_a_write_does_not_keep_the_next_epoch_out(
+    run: PostgresTarget, server: PostgresServer
+) -> None:
+    newer = PostgresTarget(run.config)
+    with hung(run) as written:
+        assert newer.open(RUN, 2) == Stored("1", {})
+    with pytest.raises(TargetUnreachable):
+        written.result(60)
+    with pytest.raises(Fenced):
+        run.open(RUN, 1)
+    newer.close()
+    assert server.execute("SELECT count(*) FROM shop.orders", DATABASE) == [(1,)]
+
+
+def test_a_worker_that_hangs_inside_a_write_does_not_keep_its_run_from_being_forgotten(
+    run: PostgresTarget, server: PostgresServer
+) -> None:
+    with hung(run) as written:
+        PostgresTarget(run.config).forget(RUN)
+    with pytest.raises(TargetUnreachable):
+        written.result(60)
+    assert PostgresTarget(run.config).stored(RUN) is None
+    assert server.execute("SELECT count(*) FROM shop.orders", DATABASE) == [(1,)]
+
+
+def test_a_commit_that_never_answers_is_settled_by_opening_again(run: PostgresTarget, server: PostgresServer) -> None:
+    for statement in (
+        """CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$""",
+        """CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON tidegate.position DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION die()""",
+    ):
+        server.execute("CREATE SCHEMA IF NOT EXISTS public", DATABASE)
+        server.execute(statement, DATABASE)
+    with pytest.raises(TargetUnreachable):
+        run.write([Append(orders(), [batch(("id",), ("2",))])], Progress("2"))
+    with pytest.raises(TargetUnreachable, match="opened again"):
+        run.write([], Progress("2"))
+    server.execute("DROP FUNCTION die() CASCADE", DATABASE)
+    assert run.open(RUN, 1) == Stored("1", {})
+    run.write([Append(orders(), [batch(("id",), ("2",))])], Progress("2"))
+    assert server.execute("SELECT count(*) FROM shop.orders", DATABASE) == [(2,)]
+
+
+@pytest.mark.parametrize("step", ["append", "put"])
+def test_a_trigger_that_swallows_rows_is_noticed(run: PostgresTarget, server: PostgresServer, step: str) -> None:
+    server.execute(
+        "CREATE FUNCTION shop.swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$", DATABASE
+    )
+    server.execute(
+        "CREATE TRIGGER swallow BEFORE INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION shop.swallow()", DATABASE
+    )
+    rows = batch(("id", "note"), ("2", "b"))
+    with pytest.raises(TargetValueRefused, match="trigger"):
+        run.write([Append(orders(), [rows]) if step == "append" else Net(orders(), puts=rows)], Progress("2"))
+    assert run.stored(RUN) == Stored("1", {})
+
+
+def test_row_level_security_cannot_hide_rows_from_a_delete(
+    run: PostgresTarget, server: PostgresServer, config: PostgresConfig
+) -> None:
+    name = a_role(server)
+    for statement in (
+        "ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY none ON shop.orders TO {name} USING (false) WITH CHECK (true)",
+        f"GRANT USAGE ON SCHEMA shop, tidegate TO {name}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA shop, tidegate TO {name}",
+    ):
+        server.execute(statement, DATABASE)
+    limited = PostgresTarget(config.model_copy(update={"user": name}))
+    limited.open(RUN, 2)
+    with pytest.raises(TargetPrivilegeMissing):
+        limited.write([Net(orders(), deletes=batch(("id",), ("1",)))], Progress("2"))
+    limited.close()
+
+
+def test_a_user_without_privileges_is_told_which(config: PostgresConfig, server: PostgresServer) -> None:
+    limited = PostgresTarget(config.model_copy(update={"user": a_role(server)}))
+    assert {check.name: check.code for check in limited.check() if not check.ok} == {
+        "state": "target.privilege_missing"
+    }
+    with pytest.raises(TargetPrivilegeMissing, match="permission denied for database"):
+        limited.open(RUN, 1)
+    assert server.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'tidegate'", DATABASE) == [(0,)]
+
+
+def test_a_user_with_a_prepared_place_needs_no_right_to_make_schemas(
+    config: PostgresConfig, server: PostgresServer
+) -> None:
+    name = a_role(server)
+    for schema in ("tidegate", "shop"):
+        server.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {name}", DATABASE)
+    limited = PostgresTarget(config.model_copy(update={"user": name}))
+    assert [check for check in limited.check() if not check.ok] == []
+    limited.open(RUN, 1)
+    limited.prepare(orders(), create=True, replace=False)
+    limited.write([Net(orders(), puts=batch(("id",), ("1",))), Clear(orders())], Progress("1"))
+    limited.close()
+
+
+_roles = itertools.count(1)
+
+
+def a_role(server: PostgresServer) -> str:
+    name = f"limited_{next(_roles)}"
+    server.create_user(name)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"user": "nobody"}, "target.auth_failed"),
+        ({"database": "nowhere"}, "target.auth_failed"),
+        ({"port": 1}, "target.unreachable"),
+    ],
+)
+def test_a_target_that_lets_nobody_in_is_told_by_its_check(
+    config: PostgresConfig, change: dict[str, object], code: str
+) -> None:
+    (check,) = PostgresTarget(config.model_copy(update=change)).check()
+    assert (check.ok, check.code) == (False, code)
+    assert check.advice
+
+
+def test_source_and_target_of_one_database_have_one_identity(config: PostgresConfig) -> None:
+    source = PostgresSource(config)
+    assert PostgresTarget(config).identity() == source.identity()
+    source.close()
+
+
+MISFITS = {
+    "amount numeric(10,2) GENERATED ALWAYS AS (1) STORED": "amount",
+    "amount numeric(10,2) NOT NULL DEFAULT 0": "amount",
+    "amount numeric(9,2)": "amount",
+    "amount double precision": "amount",
+    "amount integer": "amount",
+    "amount numeric(10,2), doc varchar(5)": "doc",
+    "amount numeric(10,2), id2 int NOT NULL": "id2",
+    "amount numeric(10,2), UNIQUE (note)": "note",
+    "amount numeric(10,2) REFERENCES other (a)": "amount",
+}
+
+
+@pytest.mark.parametrize("columns", MISFITS)
+def test_what_does_not_fit_is_named(columns: str, config: PostgresConfig, server: PostgresServer) -> None:
+    doc = "" if "doc" in columns else ", doc text"
+    for statement in (
+        "CREATE SCHEMA shop",
+        "CREATE TABLE shop.other (a numeric(10,2) PRIMARY KEY)",
+        f"CREATE TABLE shop.orders (id bigint PRIMARY KEY, note text, {columns.replace('other', 'shop.other')}{doc})",
+    ):
+        server.execute(statement, DATABASE)
+    target = PostgresTarget(config)
+    assert [misfit.column for misfit in target.misfits(orders())] == [MISFITS[columns]]
+    target.open(RUN, 1)
+    with pytest.raises(TargetMisfit, match=MISFITS[columns]):
+        target.prepare(orders(), create=True, replace=True)
+    target.close()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "id bigint",
+        "id bigint UNIQUE DEFERRABLE",
+        "id integer PRIMARY KEY",
+        "id text PRIMARY KEY",
+        "id bigint, UNIQUE (id, note)",
+    ],
+)
+def test_a_key_that_rows_cannot_be_upserted_by_is_named(
+    key: str, config: PostgresConfig, server: PostgresServer
+) -> None:
+    server.execute("CREATE SCHEMA shop", DATABASE)
+    server.execute(f"CREATE TABLE shop.orders (amount numeric(10,2), note text, doc text, {key})", DATABASE)
+    assert "id" in {misfit.column for misfit in PostgresTarget(config).misfits(orders())}
+
+
+def test_a_view_is_not_a_table_to_feed(config: PostgresConfig, server: PostgresServer) -> None:
+    server.execute("CREATE SCHEMA shop", DATABASE)
+    server.execute("CREATE VIEW shop.orders AS SELECT 1 AS id", DATABASE)
+    assert ["view" in misfit.reason for misfit in PostgresTarget(config).misfits(orders())] == [True]
+
+
+def test_a_unique_index_on_an_appended_table_is_named(config: PostgresConfig, server: PostgresServer) -> None:
+    target = PostgresTarget(config)
+    log = TargetTable("shop", "log", ORDERS, WriteMode.APPEND)
+    target.open(RUN, 1)
+    target.prepare(log, create=True, replace=False)
+    server.execute("CREATE UNIQUE INDEX once ON shop.log (id)", DATABASE)
+    assert [(m.column, "once" in m.reason) for m in target.misfits(log)] == [("id", True)]
+    target.close()
+
+
+def test_an_existing_table_of_richer_types_is_fed(config: PostgresConfig, server: PostgresServer) -> None:
+    mood = TableSchema(
+        TableName("public", "moods"),
+        (
+            Column("id", DataType(Kind.INT32, "integer"), False),
+            Column("mood", DataType(Kind.TEXT, "text")),
+            Column("pair", DataType(Kind.OTHER, "text")),
+            Column("size", DataType(Kind.INT16, "smallint")),
+        ),
+        ("id",),
+        "postgres",
+    )
+    for statement in (
+        "CREATE SCHEMA shop",
+        "CREATE TYPE shop.mood AS ENUM ('sad', 'ok')",
+        "CREATE TYPE shop.pair AS (a int, b text)",
+        "CREATE DOMAIN shop.size AS integer CHECK (VALUE > 0)",
+        """CREATE TABLE shop.moods (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, mood shop.mood, pair shop.pair,
+           size shop.size, extra text DEFAULT 'x')""",
+    ):
+        server.execute(statement, DATABASE)
+    table = TargetTable("shop", "moods", mood, WriteMode.UPSERT)
+    target = PostgresTarget(config)
+    assert target.misfits(table) == []
+    target.open(RUN, 1)
+    target.prepare(table, create=False, replace=False)
+    target.write([Append(table, [batch(mood.names, ("1", "sad", "(1,x)", "3"))])], Progress("1"))
+    target.write([Net(table, puts=batch(mood.names, ("1", "ok", None, "4"), ("2", None, None, None)))], Progress("2"))
+    for wrong in (("3", "angry", None, None), ("3", None, None, "-1")):
+        with pytest.raises(TargetValueRefused, match=r"shop\.moods") as refusal:
+            target.write([Net(table, puts=batch(mood.names, wrong))], Progress("3"))
+        assert "angry" not in str(refusal.value)
+    target.close()
+    assert server.execute("SELECT id, mood::text, size, extra FROM shop.moods ORDER BY 1", DATABASE) == [
+        (1, "ok", 4, "x"),
+        (2, None, None, "x"),
+    ]
+
+
+def test_a_table_that_others_refer_to_is_cleared_by_deleting(run: PostgresTarget, server: PostgresServer) -> None:
+    server.execute("CREATE TABLE shop.child (id bigint REFERENCES shop.orders ON DELETE CASCADE)", DATABASE)
+    server.execute("INSERT INTO shop.child VALUES (1)", DATABASE)
+    run.write([Clear(orders())], Progress("2"))
+    assert server.execute("SELECT count(*) FROM shop.orders", DATABASE) == [(0,)]
+
+
+def test_a_duplicate_is_refused_by_its_constraints_name_and_without_its_value(run: PostgresTarget) -> None:
+    with pytest.raises(TargetValueRefused, match=r"shop\.orders.*orders_pkey") as refusal:
+        run.write([Append(orders(), [batch(("id",), ("77",), ("77",))])], Progress("2"))
+    assert "77" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["é" * 32, "x" * 64])
+def test_a_name_the_server_would_cut_off_is_refused(config: PostgresConfig, name: str) -> None:
+    target = PostgresTarget(config)
+    target.open(RUN, 1)
+    with pytest.raises(TargetMisfit, match="63 bytes"):
+        target.prepare(TargetTable("shop", name, ORDERS, WriteMode.UPSERT), create=True, replace=False)
+    target.close()
+
+
+def test_a_server_that_commits_without_waiting_is_made_to_wait(config: PostgresConfig, server: PostgresServer) -> None:
+    server.execute(f"ALTER DATABASE {DATABASE} SET synchronous_commit = off", DATABASE)
+    try:
+        with PostgresTarget(config)._session() as connection:
+            assert connection.execute("SHOW synchronous_commit").fetchone() == ("local",)
+    finally:
+        server.execute(f"ALTER DATABASE {DATABASE} RESET synchronous_commit", DATABASE)
+
+
+def test_batches_of_ever_new_shapes_do_not_pile_up_temporary_tables(
+    run: PostgresTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.targets.postgres.apply._MOST_STAGES", 2)
+    shapes = [("id",), ("id", "note"), ("id", "doc"), ("id", "note", "doc"), ("doc", "id")]
+    for names in shapes * 2:
+        run.write([Net(orders(), patches=[batch(names, tuple("1" for _ in names))])], Progress("2"))
+        with run._session() as connection:
+            count = connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'")
+            assert (count.fetchone() or (99,))[0] <= 3
+
+
+def test_no_session_and_no_temporary_table_is_left(run: PostgresTarget, server: PostgresServer) -> None:
+    run.write([Net(orders(), puts=batch(("id",), ("5",)))], Progress("2"))
+    run.close()
+    mine = f"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tidegate {RUN}%'"
+    until(lambda: server.execute(mine, DATABASE) == [(0,)], "the session to end", 10)
+    left = "SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'"
+    until(lambda: server.execute(left, DATABASE) == [(0,)], "temporary tables to go", 10)

@@ -104,13 +104,18 @@ class PostgresTarget(Target):
         connection = self._connect(f"tidegate {run} {epoch}")
         self._connection, self._applier = connection, Applier(connection)
         self._run, self._epoch = run, epoch
-        with self._transaction() as cursor:
-            state.create(cursor)
         try:
-            return self._take(_PATIENCE)
-        except TargetConflict:
-            _end_older(connection, run, epoch)
-            return self._take(_SESSION["lock_timeout"])
+            with self._transaction() as cursor:
+                state.create(cursor)
+            try:
+                return self._take(_PATIENCE)
+            except TargetConflict:
+                with self._session() as connection:
+                    _end_older(connection, run, epoch)
+                return self._take(_SESSION["lock_timeout"])
+        except BaseException:
+            self.close()
+            raise
 
     def _take(self, lock_timeout: str) -> Stored | None:
         with self._transaction() as cursor:
@@ -119,8 +124,9 @@ class PostgresTarget(Target):
             return state.stored(cursor, self._run)
 
     def prepare(self, table: TargetTable, *, create: bool, replace: bool) -> bool:
-        self._opened().refresh()
+        applier = self._opened()
         with self._fenced() as cursor:
+            applier.refresh(cursor)
             cursor.execute(state.DDL_LOCK)
             found = catalog.existing(cursor, table.schema, table.name)
             wrong = [*refused(table), *catalog.refused_names(table)]
@@ -140,8 +146,9 @@ class PostgresTarget(Target):
             return empty
 
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:
-        self._opened().refresh()
+        applier = self._opened()
         with self._fenced() as cursor:
+            applier.refresh(cursor)
             cursor.execute(state.DDL_LOCK)
             for column in columns:
                 cursor.execute(
@@ -152,6 +159,8 @@ class PostgresTarget(Target):
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
         applier = self._opened()
         with self._fenced() as cursor:
+            if applier.crowded:
+                applier.refresh(cursor)
             for step in steps:
                 applier.apply(cursor, step)
             state.advance(cursor, self._run, progress)

@@ -20,7 +20,7 @@ from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, 
 from tidegate.targets.postgres.catalog import ExistingTable, existing
 
 _COPY_BYTES = 1 << 20
-_MOST_STAGES = 200
+_MOST_STAGES = 1000
 
 _CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 """NULL is nothing at all, every value is quoted: so an empty text, a line break or `\\.` can only be a value."""
@@ -77,17 +77,20 @@ class Applier:
         self._stages = Stages()
         self._tables: dict[tuple[str, str], ExistingTable] = {}
 
-    def refresh(self) -> None:
-        """Forget what was learned of tables; outside a transaction."""
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many stages that it is time to start anew."""
+        return len(self._stages.names) > _MOST_STAGES
+
+    def refresh(self, cursor: psycopg.Cursor[Any]) -> None:
+        """Forget what was learned of tables, and the stages made like them."""
         self._tables.clear()
         if self._stages.names:
-            self.connection.execute("DISCARD TEMP")
+            cursor.execute("DISCARD TEMP")
             self._stages.forget()
 
     def committed(self) -> None:
         self._stages.committed()
-        if len(self._stages.names) > _MOST_STAGES:
-            self.refresh()
 
     def rolled_back(self) -> None:
         self._stages.rolled_back()

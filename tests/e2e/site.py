@@ -1,0 +1,144 @@
+"""A whole installation on this machine: the real server process, its workers, a source and targets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tidegate.testing.servers import free_port
+
+DEADLINE_S = 60.0
+
+
+def eventually(holds: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Wait until `holds` gives something true, and return it; fails with `what` when it does not in time."""
+    until = time.monotonic() + deadline_s
+    while not (found := holds()):
+        assert time.monotonic() < until, f"not within {deadline_s:.0f} s: {what}"
+        time.sleep(0.01)
+    return found
+
+
+class Refused(Exception):
+    """The server's problem answer."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(json.dumps(problem))
+        self.problem = problem
+        self.code: str = problem["code"]
+
+
+class Site:
+    """`tidegate server` on a folder of its own; killed and started again at will."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {"heartbeat-s": "0.1", "reconcile-interval-s": "0.1", "default-group-units": "20"} | settings
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client: httpx.Client | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
+        return kept | {"TIDEGATE_DATA_DIR": str(self.folder), "TIDEGATE_URL": self.url}
+
+    def start(self) -> Site:
+        flags = [part for name, value in self.settings.items() for part in (f"--{name}", value)]
+        with open(self.folder / "server.out", "ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tidegate", "server", "--port", str(self.port), *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self.environment,
+            )
+        eventually(self._answers, "the server answers")
+        if self.client is not None:
+            self.client.close()
+        token = (self.folder / "admin.token").read_text().strip()
+        self.client = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        )
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.out").read_text()
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/api/v1/health", trust_env=False).status_code == 200
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say goodbye."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def close(self) -> None:
+        if self.process is None:
+            return
+        if self.client is not None:
+            self.client.close()
+        for pid in self.workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(Exception):
+            self.process.terminate()
+            self.process.wait(10)
+        self.process.kill()
+
+    def workers(self) -> list[int]:
+        """The processes that work for this site, whoever their parent is now."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    logs_here = os.readlink(entry / "fd" / "2").startswith(str(self.folder))
+                    if logs_here and b"tidegate.worker" in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        return found
+
+    # --- the API ---
+
+    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        assert self.client is not None
+        answer = self.client.request(method, path, json=body, params=query)
+        said = answer.json() if answer.content else None
+        if answer.status_code >= 400:
+            raise Refused(said)
+        return said
+
+    def task(self, name: str) -> dict[str, Any]:
+        return dict(self.ask("GET", f"/tasks/{name}"))
+
+    def status(self, name: str) -> str:
+        return str(self.ask("GET", f"/tasks/{name}")["task"]["status"])
+
+    def command(self, name: str, command: str, **body: Any) -> Any:
+        return self.ask("POST", f"/tasks/{name}/commands/{command}", body or None)
+
+    def becomes(self, name: str, status: str) -> dict[str, Any]:
+        def there() -> dict[str, Any] | None:
+            found = self.task(name)
+            now = found["task"]["status"]
+            assert now == status or now != "Failure", found
+            return found if now == status else None
+
+        return dict(eventually(there, f"{name} is {status}"))
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tidegate", *words], env=self.environment, capture_output=True, text=True, timeout=90
+        )

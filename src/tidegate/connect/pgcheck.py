@@ -125,11 +125,11 @@ def privilege_refusals(connection: psycopg.Connection[Any], table: TableName, oi
     """What following this table still needs granted."""
     row = connection.execute(
         "select pg_catalog.has_table_privilege(%s::oid, 'SELECT'), pg_catalog.has_schema_privilege(n.oid, 'USAGE'),"
-        " pg_catalog.pg_has_role(c.relowner, 'USAGE') from pg_catalog.pg_class c"
+        " pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.row_security_active(c.oid) from pg_catalog.pg_class c"
         " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = %s::oid",
         (oid, oid),
     ).fetchone()
-    select, usage, owner = row or (False, False, False)
+    select, usage, owner, hidden = row or (False, False, False, False)
     name = quoted(table.schema, table.name)
     refused: list[Exception] = []
     if not usage:
@@ -138,4 +138,6 @@ def privilege_refusals(connection: psycopg.Connection[Any], table: TableName, oi
         refused.append(SourcePrivilegeMissing(f"{table}: GRANT SELECT ON {name} to the user is missing"))
     if not owner:
         refused.append(SourcePrivilegeMissing(f"{table}: only its owner (or a member of that role) may publish it"))
+    if hidden:
+        refused.append(SourcePrivilegeMissing(f"{table}: row level security binds the user, who needs BYPASSRLS"))
     return refused

@@ -42,6 +42,10 @@ SESSION = {
     "xmloption": "content",
     "search_path": "",
     "lc_monetary": "C",
+    # A type's spelling is compared and written into statements.
+    "quote_all_identifiers": "off",
+    # I3: a policy may refuse a copy, but never thin it out.
+    "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }

@@ -51,6 +51,8 @@ DOORS: dict[str, set[str]] = {
     },
     # Which settings of a data source are secrets.
     "tidegate.server.catalog": {"tidegate.connect.config"},
+    # Where a server is put together: what looks at sources and targets for it is the engine's.
+    "tidegate.server.service": {"tidegate.engine.preflight"},
     # `tidegate server` is the one command that is not a client.
     "tidegate.cli.serving": {"tidegate.server.service"},
 }

@@ -173,7 +173,7 @@ class DuckdbTarget(Target):
     # --- the file and transactions ---
 
     @contextmanager
-    def _visit(self, wait_s: float = _WAIT_S) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    def _visit(self, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection | None]:
         """The file as it is, left as open or closed as it was; None if there is none, for looking must not make one."""
         path = Path(self.config.path)
         if not path.exists() or path.stat().st_size == 0:
@@ -181,7 +181,7 @@ class DuckdbTarget(Target):
             return
         was_open = self._file.is_open
         try:
-            yield self._file.connection(wait_s)
+            yield self._file.connection(_WAIT_S if wait_s is None else wait_s)
         except duckdb.Error as error:
             raise self._file.told(error) from error
         finally:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tidegate.connect.moved import MovedRows, together
 from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
-from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing
-from tidegate.targets.duckdb.catalog import existing, first, folded, quote
+from tidegate.errors import TargetMisfit, TargetRowMissing
+from tidegate.targets.duckdb.catalog import column_types, first, folded, quote
 from tidegate.targets.duckdb.types import typed
 
 _GATHERED_ROWS = 100_000
@@ -38,7 +38,7 @@ class Applier:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._types: dict[tuple[str, str], dict[str, str]] = {}
+        self._types: dict[str, dict[str, str]] = {}
         row = first(connection.execute("SELECT current_database()"))
         self._database = row[0] if row else ""
 
@@ -209,12 +209,9 @@ class Applier:
     # --- the target's columns ---
 
     def _columns(self, table: TargetTable) -> dict[str, str]:
-        place = (table.schema, table.name)
+        place = self.place(table)
         if place not in self._types:
-            found = existing(self._connection, *place)
-            if found is None:
-                raise TargetTableMissing(f"{table} is not there")
-            self._types[place] = {folded(c.name): c.type for c in found.columns if not c.generated}
+            self._types[place] = column_types(self._connection, place)
         return self._types[place]
 
     def _type(self, table: TargetTable, name: str) -> str:

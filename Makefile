@@ -8,7 +8,7 @@ PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs lock servers clean
+.PHONY: help demo test check bench format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy
 	@$(VENV) -m pytest tests/unit/test_layers.py
+
+bench: $(PYTHON_READY) ## Measure copying and catching up on this machine
+	@$(VENV) bench/run.py $(ARGS)
 
 format: $(PYTHON_READY) ## Format the code and mend what lint can mend
 	@$(VENV) -m ruff format .

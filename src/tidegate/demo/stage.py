@@ -30,11 +30,12 @@ WORKLOAD_DEADLINE_S = 30
 
 
 class Stage:
-    """Use as a context manager; `say` is told what is being started. Raises `EnvironmentLacking` when there is no
-    PostgreSQL to start."""
+    """Use as a context manager; `say` is told what is being started, `settings` are of the server. Raises
+    `EnvironmentLacking` when there is no PostgreSQL to start."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], **settings: str) -> None:
         self._say = say
+        self._settings = settings
         self._exits = contextlib.ExitStack()
         self._mark = secrets.token_hex(8)
         self.folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
@@ -100,6 +101,7 @@ class Stage:
                     TIDEGATE_DATA_DIR=str(self.data_dir),
                     TIDEGATE_HOST="127.0.0.1",
                     TIDEGATE_PORT=str(self.port),
+                    **self._settings,
                 ),
             )
         server, token = self._server, self.data_dir / "admin.token"

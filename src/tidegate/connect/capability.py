@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tidegate.model.mode import ReadMode, WriteMode
+
+__all__ = ["BatchShape", "Check", "Delivery", "ReadMode", "WriteMode"]
+
 
 class Delivery(StrEnum):
     """What a target can promise when a run is cut off: see the table of guarantees in the README."""
@@ -12,20 +16,6 @@ class Delivery(StrEnum):
     EXACTLY_ONCE = "exactly_once"
     EFFECTIVELY_ONCE = "effectively_once"
     AT_LEAST_ONCE = "at_least_once"
-
-
-class WriteMode(StrEnum):
-    """`append`: every change becomes a row. `upsert`: the target holds the latest row per key."""
-
-    APPEND = "append"
-    UPSERT = "upsert"
-
-
-class ReadMode(StrEnum):
-    """What a run reads."""
-
-    FULL_INCREMENTAL = "full+incremental"
-    INCREMENTAL = "incremental"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic import model_validator as checked
 from pydantic_core import ErrorDetails
 
-from tidegate.connect.capability import ReadMode, WriteMode
 from tidegate.errors import SourcePatternEmpty, SourceTableUnknown, TargetNameClash, TaskInvalid
 from tidegate.model.document import load_document
+from tidegate.model.mode import ReadMode, WriteMode
 from tidegate.model.schema import TableName
 
 NAME_MAX = 100

@@ -16,8 +16,8 @@ MODULES = {
     for path in sorted(HOME.rglob("*.py"))
 }
 
-# For everybody: the tables of errors and settings, and the words connectors declare themselves with.
-FREE = {"tidegate.errors", "tidegate.settings", "tidegate.connect.capability"}
+# For everybody: the tables of errors and settings.
+FREE = {"tidegate.errors", "tidegate.settings"}
 
 # What each part may import besides itself.
 LAYERS: dict[str, set[str]] = {
@@ -44,6 +44,7 @@ LAYERS: dict[str, set[str]] = {
 DOORS: dict[str, set[str]] = {
     # The server reads what connectors declare, and tests data sources: nothing else of it knows connectors.
     "tidegate.server.connectivity": {
+        "tidegate.connect.capability",
         "tidegate.connect.config",
         "tidegate.connect.registry",
         "tidegate.connect.source",

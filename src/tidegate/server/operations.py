@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tidegate.connect.capability import ReadMode
 from tidegate.errors import CommandRefused, Invalid, NoSnapshot, NotFound, TaskInvalid, TidegateError
 from tidegate.model.lifecycle import COMMANDS, STATES, Held, IllegalMove, State, next_state, refused
+from tidegate.model.mode import ReadMode
 from tidegate.model.problem import problem
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.server.definitions import Definitions, demand_none

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from tidegate.connect.capability import ReadMode
 from tidegate.errors import NotFound
 from tidegate.model.lifecycle import COMMANDS, STATES
+from tidegate.model.mode import ReadMode
 from tidegate.server.api.shapes import (
     ACTOR,
     NUMBER_MAX,

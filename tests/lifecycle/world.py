@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tidegate.errors import EnvironmentLacking, PositionLost, SourceUnreachable, TidegateError
 from tidegate.model.task import TaskSpec
@@ -213,6 +213,15 @@ class FakeWorker:
     def exit(self) -> None:
         self.process.alive = False
 
+    SENDS: ClassVar[dict[str, Callable[[FakeWorker], object]]] = {
+        "register": lambda worker: worker.register(),
+        "beat": lambda worker: worker.beat(),
+        "snapshot": lambda worker: worker.snapshot(),
+        "old_snapshot": lambda worker: worker.snapshot(position="000000000000"),
+        "pause_snapshot": lambda worker: worker.snapshot("pause"),
+    }
+    """What it sends besides events."""
+
 
 def definition(name: str = "shop", **changes: Any) -> dict[str, Any]:
     """A complete task definition."""
@@ -229,21 +238,23 @@ class World:
     """One installation. `kill_server` and `start_server` leave everything outside of the server as it is."""
 
     def __init__(
-        self, data_dir: Path, *, url: str | None = None, limits: Limits | None = None, jobs_at_once: bool = True
+        self,
+        data_dir: Path,
+        *,
+        url: str | None = None,
+        store: Store | None = None,
+        limits: Limits | None = None,
+        jobs_at_once: bool = True,
     ) -> None:
         self.data_dir = data_dir
-        self.url = url
         self.limits = limits or Limits()
         self.clock = FakeClock()
         self.engine = FakeEngine()
         self.data_plane = FakeDataPlane()
         self._jobs_at_once = jobs_at_once
         self._positions = 0
-        self.store = self._open()
+        self.store = store or open_store(data_dir, url=url, environment={}, default_units=8)
         self.start_server()
-
-    def _open(self) -> Store:
-        return open_store(self.data_dir, url=self.url, environment={}, default_units=8)
 
     def start_server(self) -> None:
         self.jobs = ManualJobs(self._jobs_at_once)

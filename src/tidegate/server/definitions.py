@@ -21,10 +21,10 @@ from tidegate.store.rows import RunRow
 NOTE_MAX = 500
 LOGS_MAX = 20
 
-# What a run that is kept for Continue was begun with; another value needs a run from scratch.
+# What a run that is kept for Continue was begun with; another value needs a run from scratch. Tables join and leave.
 KEPT_BY_RUN = (
-    ("kind",),
-    ("source",),
+    ("source", "data_source"),
+    ("source", "read"),
     ("target", "data_source"),
     ("target", "schema"),
     ("target", "table"),
@@ -85,7 +85,7 @@ class Definitions(Desk):
 
         Raises `NotFound`, `StaleVersion`, `CommandRefused` (while it runs or operates), what `DataPlane.check_task`
         found (the first one, with all of them as the fact `errors`), `ObjectMissing` (data source, resource group),
-        `TaskInvalid` when it changes what a kept run cannot take over (source, target, names, write mode): stop first.
+        `TaskInvalid` when it changes what a kept run cannot take over (`KEPT_BY_RUN`): stop first.
         """
         with self.db.read() as tx:
             seen = moves.get(tx, task)

@@ -64,7 +64,7 @@ class Janitor:
     def sweep(self) -> None:
         """Clean what is due: runs that ended otherwise than by Stop, and what was left before."""
         with self._db.read() as tx:
-            due = runs.runs_to_clean(tx, now=self._clock.now(), limit=AT_ONCE)
+            due = runs.runs_to_clean(tx, now=self._clock.now(), wait_max_s=self._limits.cleanup_max_s, limit=AT_ONCE)
         for run in due:
             self._clean(run)
 

@@ -173,12 +173,17 @@ class Reconciler:
     def _turn(self, now_in: Situation) -> bool:
         """Do the next thing; whether there may be more to do at once."""
         facts = STATES[now_in.task.state]
-        if expires_in(now_in.task.state, self._lasted_s(now_in), self._limits.deadlines_s) == 0:
-            return self._overdue(now_in)
-        run = now_in.run
-        if run is not None and run.worker_pid is not None and not (facts.worker and run.token_hash is not None):
+        overdue = expires_in(now_in.task.state, self._lasted_s(now_in), self._limits.deadlines_s) == 0
+        # A step that can be finished now is finished, however late; no worker is started only to be ended.
+        if not (overdue and facts.worker) and self._act(now_in):
+            return True
+        return overdue and self._overdue(now_in)
+
+    def _act(self, now_in: Situation) -> bool:
+        worker, run = STATES[now_in.task.state].worker, now_in.run
+        if run is not None and run.worker_pid is not None and not (worker and run.token_hash is not None):
             return self._end_worker(now_in, run)
-        if facts.worker and run is not None:
+        if worker and run is not None:
             return self._keep_worker(now_in, run)
         match now_in.task.state:
             case State.FORCE_PAUSING:

@@ -129,10 +129,12 @@ def strays(tx: Connection) -> list[RunRow]:
     return [read(RunRow, row) for row in tx.execute(query)]
 
 
-def runs_to_clean(tx: Connection, *, now: float, limit: int) -> list[RunRow]:
-    """Runs whose leftovers may be tried (again) by now."""
+def runs_to_clean(tx: Connection, *, now: float, wait_max_s: float, limit: int) -> list[RunRow]:
+    """Runs that ended, and those whose leftovers may be tried again by now: or whose time is further away than
+    `wait_max_s`, for then the clock was set back."""
+    again = (run.c.cleanup_at <= now) | (run.c.cleanup_at > now + wait_max_s)
     query = select(*columns(run, RunRow)).where(
-        run.c.cleanup.in_((Cleanup.DUE.value, Cleanup.LEFT.value)), run.c.cleanup_at <= now
+        (run.c.cleanup == Cleanup.DUE.value) | ((run.c.cleanup == Cleanup.LEFT.value) & again)
     )
     return [read(RunRow, row) for row in tx.execute(query.order_by(run.c.cleanup_at).limit(limit))]
 

@@ -21,7 +21,7 @@ from tidegate.model.task import TaskSpec
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
-from tidegate.server.logs import configure
+from tidegate.logs import configure
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.views import Side
 from tidegate.store.opening import open_store

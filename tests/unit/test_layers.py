@@ -16,13 +16,14 @@ MODULES = {
     for path in sorted(HOME.rglob("*.py"))
 }
 
-# For everybody: the tables of errors and settings.
-FREE = {"tidegate.errors", "tidegate.settings"}
+# For everybody: the tables of errors and settings, and how to log.
+FREE = {"tidegate.errors", "tidegate.settings", "tidegate.logs"}
 
 # What each part may import besides itself.
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
+    "logs": set(),
     "model": set(),
     "decode": {"model"},
     "connect": {"model", "decode"},

@@ -21,13 +21,13 @@ from fastapi import FastAPI
 
 from tidegate.engine import preflight
 from tidegate.errors import AlreadyRunning, EnvironmentLacking, PortTaken
+from tidegate.logs import configure
 from tidegate.model.lifecycle import STATES
 from tidegate.server.app import build
 from tidegate.server.auth import keep_token, token_file
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.local_engine import LocalEngine, Worker
-from tidegate.server.logs import configure
 from tidegate.server.reconcile import Reconciler
 from tidegate.settings import Settings
 from tidegate.store import runs

@@ -7,8 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-import structlog
-
+from tidegate import logs
 from tidegate.worker.agent import Agent
 from tidegate.worker.link import Link
 
@@ -16,15 +15,7 @@ TERMINATED = 143
 
 
 def main() -> int:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure("info")
     agent = Agent(Link(os.environ.pop("TIDEGATE_WORKER_URL"), os.environ.pop("TIDEGATE_WORKER_TOKEN")))
     asked = False
 

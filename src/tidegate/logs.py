@@ -1,4 +1,4 @@
-"""The server's own log: one JSON line per event on standard error, or plain lines at a terminal.
+"""The log of the server and of every worker: one JSON line per event on standard error, or plain lines at a terminal.
 
 An exception is written as its type and the places it passed, never with its text, which may quote values (I8).
 """

@@ -6,8 +6,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any
 
 from tidegate.connect.source import Source
@@ -15,18 +17,31 @@ from tidegate.connect.target import Target
 from tidegate.errors import ConnectorUnknown
 
 
-def _discover(package: str, base: type[Any]) -> dict[str, type[Any]]:
+def _declared(modules: Iterable[ModuleType], base: type[Any]) -> dict[str, type[Any]]:
     found: dict[str, type[Any]] = {}
-    home = importlib.import_module(package)
-    modules = [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(home.__path__)]
     for module in modules:
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, base) and not inspect.isabstract(cls) and cls.__module__ == module.__name__:
                 found[vars(cls)["kind"]] = cls
+    return found
+
+
+def _discover(package: str, base: type[Any]) -> dict[str, type[Any]]:
+    home = importlib.import_module(package)
+    names = [info.name for info in pkgutil.iter_modules(home.__path__)]
+    found = _declared((importlib.import_module(f"{package}.{name}") for name in names), base)
     for point in entry_points(group=package):
         cls = point.load()
         found[cls.kind] = cls
     return found
+
+
+def _own(package: str, base: type[Any], kind: str) -> type[Any] | None:
+    """The connector in the file named like its kind, without importing all the others: a worker needs two."""
+    home = importlib.import_module(package)
+    if kind not in {info.name for info in pkgutil.iter_modules(home.__path__)}:
+        return None
+    return _declared([importlib.import_module(f"{package}.{kind}")], base).get(kind)
 
 
 @cache
@@ -43,6 +58,9 @@ def targets() -> dict[str, type[Target]]:
 
 def source_class(kind: str) -> type[Source]:
     """Raises `ConnectorUnknown`, naming those that can be read."""
+    own: type[Source] | None = _own("tidegate.sources", Source, kind)
+    if own is not None:
+        return own
     try:
         return sources()[kind]
     except KeyError:
@@ -51,6 +69,9 @@ def source_class(kind: str) -> type[Source]:
 
 def target_class(kind: str) -> type[Target]:
     """Raises `ConnectorUnknown`, naming those that can be written."""
+    own: type[Target] | None = _own("tidegate.targets", Target, kind)
+    if own is not None:
+        return own
     try:
         return targets()[kind]
     except KeyError:

@@ -22,6 +22,7 @@ _pids = itertools.count(5_000_000)  # more than any real process's
 class Manners:
     opens: bool = True
     drains: bool = True
+    refuses_to_pause: bool = False
     fails_with: TidegateError | None = None
     dies: bool = True
     """Whether it ends when it is killed."""
@@ -79,6 +80,8 @@ class Puppet:
                 return
             if orders.json()["snapshot"] is not None:
                 self._save("manual", beats, orders.json()["snapshot"])
+            if orders.json()["intent"] == "pause" and self.manners.refuses_to_pause:
+                self.say("event", name="pause_failed", facts={"reason": "the target is away"})
             if orders.json()["intent"] == "pause" and self.manners.drains:
                 self._save("pause", beats)
                 self.say("event", name="drained")

@@ -95,7 +95,8 @@ def fill(config: object, of: str, environment: Mapping[str, str]) -> dict[str, A
 
 
 def apply_one(session: Session, document: Document) -> str:
-    """Make the server have the document's thing; `created`, `changed` or `unchanged`."""
+    """Make the server have the document's thing; `created`, `changed`, `unchanged`, or `saved` when only what is secret
+    may have changed."""
     return {"resource_group": _apply_group, "data_source": _apply_data_source, "task": _apply_task}[document.kind](
         session, document
     )
@@ -125,8 +126,12 @@ def _apply_data_source(session: Session, document: Document) -> str:
     if given.pop("kind", held["kind"]) != held["kind"]:
         raise TaskInvalid(f"{document.of}: data source {document.name} is of kind {held['kind']}, which cannot change")
     body = given | {"version": held["version"]}
-    changed = session.door.put("data-sources", document.name, project=project, body=body)
-    return "unchanged" if changed["version"] == held["version"] else "changed"
+    saved = session.door.put("data-sources", document.name, project=project, body=body)
+    if saved["version"] == held["version"]:
+        return "unchanged"
+    shown = ("config", "description")
+    # Secrets are not shown, so whether they changed cannot be told.
+    return "saved" if all(saved[name] == held[name] for name in shown) else "changed"
 
 
 def _apply_task(session: Session, document: Document) -> str:

@@ -18,6 +18,7 @@ from tidegate.errors import (
     AlreadyRunning,
     EnvironmentLacking,
     PortTaken,
+    SecretKeyWrong,
     ServerUnreachable,
     SettingInvalid,
     TidegateError,
@@ -41,7 +42,16 @@ class Exit(IntEnum):
 def exit_code(error: TidegateError) -> Exit:
     """Which exit code an error has."""
     if isinstance(
-        error, (AlreadyRunning, EnvironmentLacking, PortTaken, ServerUnreachable, SettingInvalid, Unauthorized)
+        error,
+        (
+            AlreadyRunning,
+            EnvironmentLacking,
+            PortTaken,
+            SecretKeyWrong,
+            ServerUnreachable,
+            SettingInvalid,
+            Unauthorized,
+        ),
     ):
         return Exit.ENVIRONMENT
     return Exit.BAD_REQUEST if error.status < 500 else Exit.FAILED

@@ -17,6 +17,9 @@ from tidegate.errors import EnvironmentLacking, TidegateError
 
 EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 3, 130
 
+# So that what is shown is fresh: workers report, and what they report is shown, four times a second.
+OFTEN = {"TIDEGATE_HEARTBEAT_S": "0.25", "TIDEGATE_RECONCILE_INTERVAL_S": "0.25"}
+
 
 def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
     """Run the demo with `seconds` of workload. The exit code: 0 both targets were proven equal to the source, 1 not
@@ -24,7 +27,7 @@ def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
     report, code = Report(), EXIT_FAILED
     with _ended_by_signals(), screen(as_json=as_json) as shown:
         try:
-            with Stage(shown.say) as stage:
+            with Stage(shown.say, **OFTEN) as stage:
                 story = Story(stage, shown, seconds, seed)
                 report = story.report
                 story.tell()

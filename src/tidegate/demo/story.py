@@ -24,9 +24,9 @@ LAKE, HISTORY = "shop_to_lake", "orders_history"
 STEP_DEADLINE_S = 120
 CATCH_UP_DEADLINE_S = 300
 POLL_S = 0.1
-# Targets that hold what was committed this long ago keep up: positions are reported once a second.
-KEEPING_UP_S = 1.5
-SETTLING_MOST = 20
+# Targets that hold what was committed this long ago keep up; what is shown of them is a little older than that.
+KEEPING_UP_S = 1.0
+SETTLING_MOST = 5
 # The lag is measured for at least this long after the last step.
 UNDISTURBED_S = 3.0
 

@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(HOME.rglob("*.py"))
 }
 
-# For everybody: the tables of errors and settings, and how to log.
+# For everybody: the tables of errors and settings.
 FREE = {"tidegate.errors", "tidegate.settings", "tidegate.logs"}
 
 # What each part may import besides itself.
@@ -45,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
 DOORS: dict[str, set[str]] = {
     # The server reads what connectors declare, and tests data sources: nothing else of it knows connectors.
     "tidegate.server.connectivity": {
+        "tidegate.connect.capability",
         "tidegate.connect.capability",
         "tidegate.connect.config",
         "tidegate.connect.registry",

@@ -15,7 +15,7 @@ import pytest
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
 from tidegate.connect.postgres import PostgresConfig, connect, quoted
-from tidegate.connect.target import Append, Clear, Net, Progress, Stored, TargetTable
+from tidegate.connect.target import Append, Clear, KeyRange, Net, Progress, Stored, TargetTable
 from tidegate.errors import (
     Fenced,
     TargetMisfit,
@@ -349,6 +349,24 @@ def test_an_existing_table_of_richer_types_is_fed(config: PostgresConfig, server
         (1, "ok", 4, "x"),
         (2, None, None, "x"),
     ]
+
+
+def test_texts_are_cleared_by_their_bytes_whatever_the_columns_collation(
+    config: PostgresConfig, server: PostgresServer
+) -> None:
+    if server.execute("SELECT count(*) FROM pg_collation WHERE collname = 'en-x-icu'", DATABASE) == [(0,)]:
+        pytest.skip("this build of PostgreSQL has no collation but C")
+    server.execute("CREATE SCHEMA shop", DATABASE)
+    server.execute('CREATE TABLE shop.names (name text COLLATE "en-x-icu" PRIMARY KEY)', DATABASE)
+    names = TableSchema(TableName("p", "names"), (Column("name", DataType(Kind.TEXT, "text"), False),), ("name",), "x")
+    table = TargetTable("shop", "names", names, WriteMode.UPSERT)
+    target = PostgresTarget(config)
+    target.open(RUN, 1)
+    target.prepare(table, create=False, replace=False)
+    target.write([Append(table, [batch(("name",), ("B",), ("a",), ("b",))])], Progress("1"))
+    target.write([Clear(table, [KeyRange(None, ("B",))])], Progress("2"))
+    target.close()
+    assert server.execute("SELECT name FROM shop.names ORDER BY 1", DATABASE) == [("a",), ("b",)]
 
 
 def test_a_table_that_others_refer_to_is_cleared_by_deleting(run: PostgresTarget, server: PostgresServer) -> None:

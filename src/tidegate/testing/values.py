@@ -158,7 +158,7 @@ KEYS: list[tuple[DataType, tuple[str, ...]]] = [
     (DataType(Kind.FLOAT64, "double precision"), ("-Infinity", "-1e+20", "-0.5", "9", "10", "Infinity", "NaN")),
     (DataType(Kind.TEXT, "text"), ("", " ", "10", "9", "A", "B", "Z z", "a", "a\n", "aa", "ab", "b", "é", "数", "😀")),
     (DataType(Kind.TEXT, "character varying(3)", length=3), ("", "A", "a", "b")),
-    (DataType(Kind.TEXT, "character(3)", length=3), ("A  ", "a  ", "aa ", "b  ")),
+    (DataType(Kind.TEXT, "character(3)", length=3), ("A  ", "a  ", "a\x01 ", "aa ", "b  ")),
     (DataType(Kind.BYTES, "bytea"), ("\\x", "\\x00", "\\x7f", "\\x80", "\\xff", "\\xff00")),
     (
         DataType(Kind.DATE, "date"),

@@ -18,7 +18,6 @@ from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, Targ
 from tidegate.errors import (
     TargetNameClash,
     TargetNotEmpty,
-    TargetPositionMismatch,
     TargetTableMissing,
     TargetUnreachable,
     TidegateError,
@@ -206,8 +205,6 @@ class DuckdbTarget(Target):
     @contextmanager
     def _fenced(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Applier]]:
         with self._transaction() as connection:
-            if not state.exists(connection):
-                raise TargetPositionMismatch(f"run {self._run}: its row in tidegate.position is gone")
             state.fence(connection, self._run, self._epoch)
             yield connection, Applier(connection)
 

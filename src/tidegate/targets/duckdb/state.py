@@ -50,7 +50,11 @@ def fence(connection: duckdb.DuckDBPyConnection, run: str, epoch: int) -> None:
     """Refuse an older epoch, and make any other connection that changes the row meanwhile lose (I5). Raises `Fenced`;
     `TargetPositionMismatch` if the row is gone."""
     touch = "UPDATE tidegate.position SET written_at = now() WHERE run = ? AND epoch = ?"
-    if first(connection.execute(touch, [run, epoch])) == (1,):
+    try:
+        touched = first(connection.execute(touch, [run, epoch]))
+    except duckdb.CatalogException as error:
+        raise TargetPositionMismatch(f"run {run}: the table tidegate.position is gone") from error
+    if touched == (1,):
         return
     row = first(connection.execute("SELECT epoch FROM tidegate.position WHERE run = ?", [run]))
     if row is None:

@@ -30,12 +30,10 @@ from tidegate.targets.postgres.types import FAMILY, column_type
 _OLDEST = 140000
 
 # Beside what every connection of Tidegate has. A wait for another session's lock ends in an error that is tried again;
-# row level security may refuse but not hide rows; the joins of small stages with large tables go by the key's index.
+# the joins of small stages with large tables go by the key's index.
 _SESSION = {
     "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
     "lock_timeout": "30s",
-    "row_security": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
@@ -308,7 +306,7 @@ def _checks(cursor: psycopg.Cursor[Any], connection: psycopg.Connection[Any]) ->
     )
     writable, temporary, create, state_schema = _one(
         cursor.execute(
-            """SELECT NOT pg_is_in_recovery(),
+            """SELECT current_setting('transaction_read_only') = 'off',
                   has_database_privilege(current_database(), 'TEMPORARY'),
                   has_database_privilege(current_database(), 'CREATE'),
                   coalesce(has_schema_privilege(to_regnamespace('tidegate')::oid, 'USAGE')
@@ -319,8 +317,8 @@ def _checks(cursor: psycopg.Cursor[Any], connection: psycopg.Connection[Any]) ->
     yield Check(
         "writable",
         writable,
-        "a primary" if writable else "a standby, which takes no writes",
-        "" if writable else "Connect to the primary.",
+        "takes writes" if writable else "a standby, or read only by default for this user",
+        "" if writable else "Connect to the primary, as a user who may write.",
         "" if writable else "target.conflict",
     )
     yield Check(

@@ -153,6 +153,8 @@ class Applying(Ground):
             target.write([gone, put, lacking], Progress("1"))
         assert self.held(table, "id", "note") == [("1", "a")]
         assert target.stored(RUN) == Stored("filled", {})
+        target.write([gone, put], Progress("2"))
+        assert self.held(table, "id", "note") == [("1", "again")]
 
     def test_a_table_of_nothing_but_its_key_can_be_upserted(self) -> None:
         bare = TableSchema(TableName("p", "bare"), LINES.columns[:2], LINES.key, "postgres")

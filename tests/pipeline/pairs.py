@@ -25,6 +25,8 @@ class FromPostgres:
         self.source = server.connect(source)
         self.source_conninfo = self.source.info.dsn
         self.source_config = parse_config(PostgresSource.Config, server.config(source), of="src")
+        self.source_class: type[PostgresSource] = PostgresSource
+        """Read when a run starts."""
         self.rigs: list[Rig] = []
 
     def make_target(self) -> Target:
@@ -33,7 +35,7 @@ class FromPostgres:
     def rig(self, tables: list[str], *, run: str = "", **more: Any) -> Rig:
         """A task of its own; its run key is new unless given."""
         run = run or f"abcdef_t{len(self.rigs) + 1}r1"
-        rig = Rig(lambda: PostgresSource(self.source_config), self.make_target, spec(tables, **more), run)
+        rig = Rig(lambda: self.source_class(self.source_config), self.make_target, spec(tables, **more), run)
         self.rigs.append(rig)
         return rig
 

@@ -149,6 +149,8 @@ class Rig:
         with suppress(BaseException):
             if self._thread is not None and self._thread.is_alive():
                 self.cut()
+        if self._thread is not None:
+            self._close()
         with suppress(BaseException):
             source = self.make_source()
             source.end(self.run)

@@ -25,7 +25,8 @@ class Stamp:
 
     `op` the operation's word, `committed_at` the source's commit time (timestamptz; for rows of the full copy the time
     they were read), `position` a text whose string order is the order of the changes, `detail` JSON or NULL: which
-    large columns the log left out (`{"unchanged": ["doc"]}`), or which key range a truncate emptied.
+    large columns the log left out (`{"unchanged": ["doc"]}`), or which key range a truncate emptied, but for which keys
+    (`{"truncated": {"after": ["10"], "upto": null, "kept": [["12"]]}}`).
     """
 
     op: str = "_tidegate_op"

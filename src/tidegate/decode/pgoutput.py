@@ -121,11 +121,12 @@ def _update(message: bytes) -> RowChange:
         whole = message[at : at + 1] == b"O"
         old, at = _row(message, at + 1)
     new, end = _row(message, _marked(message, at, b"N"))
-    if whole and old is not None:
+    if old is not None:
         if len(old) != len(new):
             raise Malformed(f"old row of {len(old)} columns, new of {len(new)}")
-        # The identity is the whole row, so the value the update left out stands in the old one.
-        new = tuple(o if n is UNCHANGED else n for o, n in zip(old, new, strict=True))
+        # The value the update left out stands in the old row where that is whole, or has the column as part of the
+        # key: a key is never NULL, and the columns that are not part of it are.
+        new = tuple(o if n is UNCHANGED and (whole or o is not None) else n for o, n in zip(old, new, strict=True))
     return _ended(message, end, RowChange(_U32.unpack_from(message, 1)[0], Op.UPDATE, old, whole, new))
 
 

@@ -167,12 +167,15 @@ class Batcher:
         else:
             _append(group, change, old_side, new_side, part, index)
 
-    def put(self, table: TableSchema, key: Key, row: Row | None) -> None:
-        """The row a patch read (None: there is none) in upsert."""
+    def put(self, table: TableSchema, key: Key, row: Row | None, part: LogPart, index: int) -> None:
+        """The row (None: there is none) that was read by itself in place of a change; it has that change's place in the
+        log's order, and those it also contains will not come."""
         group = self._group(table)
+        self.changes += 1
         if isinstance(group, _NetGroup):
             group.entries[key] = _Entry(row)
-        self.changes += 1
+        elif row is not None:
+            group.add(Op.READ, row, part, index)
 
     def truncate(
         self, table: TableSchema, chunks: Sequence[Chunk] | None, keep: Sequence[Key], part: LogPart, index: int
@@ -184,9 +187,8 @@ class Batcher:
         group = self._group(table)
         ranges = None if chunks is None else [chunk.keys for chunk in chunks]
         if isinstance(group, _AppendGroup):
-            details = [None] if ranges is None else [_range_detail(keys) for keys in ranges]
-            for detail in details:
-                group.add(Op.TRUNCATE, None, part, index, detail)
+            for keys in ranges or [KeyRange(None, None)]:
+                group.add(Op.TRUNCATE, None, part, index, _range_detail(keys, keep))
             return
         self._open.pop(table.name)
         kept = record_batch(table.key, keep) if keep else None
@@ -224,7 +226,8 @@ def _moves(change: Change) -> bool:
     return not change.table.key or key_of(change.table, change.old) != key_of(change.table, change.new)
 
 
-def _range_detail(keys: KeyRange) -> dict[str, Any] | None:
-    if keys.after is None and keys.upto is None:
+def _range_detail(keys: KeyRange, keep: Sequence[Key]) -> dict[str, Any] | None:
+    """What of a table a truncate emptied; None: all of it."""
+    if keys.after is None and keys.upto is None and not keep:
         return None
-    return {"truncated": {"after": keys.after, "upto": keys.upto}}
+    return {"truncated": {"after": keys.after, "upto": keys.upto} | ({"kept": keep} if keep else {})}

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
-from tidegate.connect.source import ChunkMark, SnapshotMark
+from tidegate.connect.source import ChunkMark
 from tidegate.connect.target import KeyRange
 from tidegate.errors import SourceLogBroken
 from tidegate.model.change import Change, LogPart, Op, Row
@@ -76,7 +76,8 @@ class TableCopy:
     """All chunks are written and the log is past all their snapshots: every change is delivered."""
     empty: bool = False
     """The target table had no rows when the run began, so a chunk's range needs no clearing."""
-    patches: dict[Key, SnapshotMark] = field(default_factory=dict)
+    patches: dict[Key, ChunkMark] = field(default_factory=dict)
+    """Keys that were read by themselves, each a chunk of one."""
     _floors: list[Any] = field(default_factory=list)
     _width: int = 0
 
@@ -105,15 +106,15 @@ class TableCopy:
     def verdict(self, key: Key, transaction: Any, position: Position) -> Verdict:
         patch = self.patches.get(key)
         if patch is not None:
-            return Verdict.DROP if patch.sees(transaction) else Verdict.DELIVER
+            return Verdict.DROP if patch.seen.sees(transaction) else Verdict.DELIVER
         return self.owner(key).verdict(transaction, position)
 
     def caught_up(self, position: Position) -> bool:
-        """Whether the log has passed every chunk's snapshot, so that the table is in step."""
+        """Whether the log has passed every snapshot, the patches' too, so that the table is in step."""
         return all(
             chunk.state is ChunkState.DONE and chunk.mark is not None and chunk.mark.log_end <= position
             for chunk in self.chunks
-        )
+        ) and all(mark.log_end <= position for mark in self.patches.values())
 
 
 def key_of(table: TableSchema, row: Row) -> Key:

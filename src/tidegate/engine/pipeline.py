@@ -310,8 +310,8 @@ class _Work:
             old_side, new_side = self._handoff.deliver(change, part, self._writer.position)
             if not (old_side or new_side):
                 contained += 1
-            elif new_side and not old_side and self._needs_patch(change):
-                self._patch(change)
+            elif new_side and not old_side and _lacks_values(change):
+                self._patch(change, part, index)
             else:
                 self._writer.batch.add(change, old_side, new_side, part, index)
         self._gauges.add("changes_read", len(part.changes))
@@ -327,14 +327,10 @@ class _Work:
             return
         chunks = self._handoff.truncated(copy.name, part, self._writer.position)
         # A patched key goes by its own snapshot: one that already contains the TRUNCATE keeps its row.
-        keep = [key for key, seen in copy.patches.items() if seen.sees(part.transaction)]
+        keep = [key for key, mark in copy.patches.items() if mark.seen.sees(part.transaction)]
         self._writer.batch.truncate(change.table, chunks, keep, part, index)
 
-    def _needs_patch(self, change: Change) -> bool:
-        upsert = self._plan.spec.target.write is WriteMode.UPSERT
-        return upsert and change.op is Op.UPDATE and change.new is not None and UNCHANGED in change.new
-
-    def _patch(self, change: Change) -> None:
+    def _patch(self, change: Change, part: LogPart, index: int) -> None:
         """The key moved here from a range whose copy never held the row, and a large value was left out: read the row
         itself, as a chunk of one key that goes by its own snapshot from now on."""
         copy = self._handoff.tables[change.table.name]
@@ -349,8 +345,8 @@ class _Work:
             reader.close()
         if set(schema.names) - set(self._shapes[schema.name].names):
             self._evolve(schema)
-        self._writer.batch.put(schema, key, rows[0] if rows else None)
-        copy.patches[key] = mark.seen
+        self._writer.batch.put(schema, key, rows[0] if rows else None, part, index)
+        copy.patches[key] = mark
         self._writer.remember(self._state.patch_entry(copy, key))
         self._gauges.add("patches")
 
@@ -435,3 +431,7 @@ class _Work:
         self._snapshot_on_way = True
         state = {"phase": str(self._owner.phase), "tables": tables}
         self._hooks.snapshot(Snapshot(kind, self._writer.position, state, request))
+
+
+def _lacks_values(change: Change) -> bool:
+    return change.op is Op.UPDATE and change.new is not None and UNCHANGED in change.new

@@ -59,20 +59,15 @@ class RunState:
         return {f"table:{self._numbers[copy.name]}": json.dumps(held, ensure_ascii=False)}
 
     def chunk_entry(self, copy: TableCopy, chunk: Chunk) -> Entries:
-        done = chunk.state is ChunkState.DONE and chunk.mark is not None
-        held = {
-            "after": chunk.keys.after,
-            "upto": chunk.keys.upto,
-            "done": done,
-            "seen": str(chunk.mark.seen) if done and chunk.mark else None,
-            "log_end": str(chunk.mark.log_end) if done and chunk.mark else None,
-            "rows": chunk.rows,
-        }
+        mark = chunk.mark if chunk.state is ChunkState.DONE else None
+        held: dict[str, Any] = {"after": chunk.keys.after, "upto": chunk.keys.upto, "done": False, "rows": chunk.rows}
+        if mark is not None:
+            held |= {"done": True} | _mark_text(mark)
         return {f"chunk:{self._numbers[copy.name]}:{chunk.index}": json.dumps(held, ensure_ascii=False)}
 
     def patch_entry(self, copy: TableCopy, key: Key) -> Entries:
         name = f"patch:{self._numbers[copy.name]}:{json.dumps(key, ensure_ascii=False)}"
-        return {name: str(copy.patches[key])}
+        return {name: json.dumps(_mark_text(copy.patches[key]))}
 
     def settled_entries(self, copies: Iterable[TableCopy], stored: Iterable[str]) -> Entries:
         """What to store of tables that came in step: that they are, and nothing of their chunks and patches."""
@@ -112,7 +107,7 @@ def restored(entries: Mapping[str, str], source: Source) -> RunState:
             prefix = f"patch:{number}:"
             for name, text in entries.items():
                 if name.startswith(prefix):
-                    copy.patches[tuple(json.loads(name.removeprefix(prefix)))] = source.parse_mark(text)
+                    copy.patches[tuple(json.loads(name.removeprefix(prefix)))] = _mark(json.loads(text), source)
     except (ValueError, KeyError, TypeError) as error:
         raise TargetPositionMismatch("the run's stored progress at the target is not whole") from error
     return state
@@ -123,5 +118,12 @@ def _chunk(index: int, held: Mapping[str, Any], source: Source) -> Chunk:
     keys = KeyRange(tuple(after) if after is not None else None, tuple(upto) if upto is not None else None)
     if not held["done"]:
         return Chunk(index, keys)
-    mark = ChunkMark(source.parse_mark(held["seen"]), source.parse_position(held["log_end"]))
-    return Chunk(index, keys, ChunkState.DONE, mark, held["rows"])
+    return Chunk(index, keys, ChunkState.DONE, _mark(held, source), held["rows"])
+
+
+def _mark_text(mark: ChunkMark) -> dict[str, str]:
+    return {"seen": str(mark.seen), "log_end": str(mark.log_end)}
+
+
+def _mark(held: Mapping[str, str], source: Source) -> ChunkMark:
+    return ChunkMark(source.parse_mark(held["seen"]), source.parse_position(held["log_end"]))

@@ -30,6 +30,7 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.server.control import WORKER_MOVES
+from tidegate.server.limits import Limits
 from tidegate.store.opening import Store, open_store
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_lifecycle.json").read_text())
@@ -51,6 +52,8 @@ UNITS = 4
 TASKS_MAX = 4
 
 any_number = st.integers(0, 1_000_000)
+WORDS = [*FakeWorker.SENDS, *WORKER_MOVES, "restarted", "schema_change", "cut", "halted"]
+rarely = st.sampled_from([False, False, False, True])
 
 
 class Machine(RuleBasedStateMachine):
@@ -65,7 +68,8 @@ class Machine(RuleBasedStateMachine):
         home, store = self._installed()
         self.raw = sqlite3.connect(home / "tidegate.db", isolation_level=None)
         self.pristine.backup(self.raw)  # As at the first start; an open store is reused, for opening is slow.
-        self.world = World(home, store=store, jobs_at_once=False)
+        limits = Limits(detection_s=20, detection_back_s=10)
+        self.world = World(home, store=store, limits=limits, jobs_at_once=False)
         self.epochs: dict[int, int] = {}
         self.versions: dict[int, int] = {}
         self.last_event = 0
@@ -157,13 +161,36 @@ class Machine(RuleBasedStateMachine):
 
     # --- people ---
 
-    @initialize()
-    def installed(self) -> None:
+    @initialize(
+        tasks=st.lists(
+            st.tuples(
+                st.integers(1, 2), st.sampled_from([0, 1, -1]), st.sampled_from(["initialize", "running", "paused"])
+            ),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def installed(self, tasks: list[tuple[int, int, str]]) -> None:
+        """Most of a task's life happens after it was first run."""
         self.world.add_data_sources()
+        for units, restarts, upto in tasks:
+            self._create(units, restarts, 2)
+            task = self._tasks()[-1]
+            self._command(task, "submit", None)
+            if upto != "initialize" and self._units_used() + units <= UNITS:
+                self._command(task, "run", None)
+                self.all_goes_well()
+                self.all_goes_well()
+            if upto == "paused" and self._state(task) == "running":
+                self._command(task, "pause", None)
+                self.all_goes_well()
 
     @precondition(lambda self: len(self._tasks()) < TASKS_MAX)
     @rule(units=st.integers(1, 3), restarts=st.sampled_from([0, 1, -1]), keep=st.integers(1, 3))
     def somebody_creates_a_task(self, units: int, restarts: int, keep: int) -> None:
+        self._create(units, restarts, keep)
+
+    def _create(self, units: int, restarts: int, keep: int) -> None:
         number = self._rows("select count(*) from task")[0][0]
         wanted = definition(
             f"task_{number}", units=units, restarts={"max": restarts}, snapshots={"every": "60s", "keep": keep}
@@ -182,12 +209,14 @@ class Machine(RuleBasedStateMachine):
         self._command(self._pick(self._tasks(), which), command, None)
 
     @precondition(lambda self: self._tasks())
-    @rule(which=any_number, what=any_number)
-    def somebody_commands_what_is_offered(self, which: int, what: int) -> None:
+    @rule(which=any_number, what=any_number, even_remove=rarely)
+    def somebody_commands_what_is_offered(self, which: int, what: int, even_remove: bool) -> None:
         task = self._pick(self._tasks(), which)
-        offered = sorted(self._offered(task))
+        offered = sorted(self._offered(task) - (set() if even_remove else {"remove"}))
         if offered:
             self._command(task, self._pick(offered, what), None)
+
+    somebody_goes_on_commanding_what_is_offered = somebody_commands_what_is_offered
 
     @precondition(lambda self: self.remembered)
     @rule(which=any_number, command=st.sampled_from(COMMANDS))
@@ -290,7 +319,7 @@ class Machine(RuleBasedStateMachine):
             raise AssertionError(f"{command} was refused: {error}") from error
 
     @precondition(lambda self: self._tasks())
-    @rule(which=any_number, units=st.integers(1, 3), stale=st.booleans())
+    @rule(which=any_number, units=st.integers(1, 3), stale=rarely)
     def somebody_edits_and_submits(self, which: int, units: int, stale: bool) -> None:
         task = self._pick(self._tasks(), which)
         held = self.world.control.detail(task)
@@ -336,19 +365,19 @@ class Machine(RuleBasedStateMachine):
 
     # --- sources and targets ---
 
-    @rule(faulty=st.booleans())
+    @rule(faulty=rarely)
     def the_source_goes_away_or_comes_back(self, faulty: bool) -> None:
         self.world.data_plane.unreachable = faulty
 
-    @rule(faulty=st.booleans())
+    @rule(faulty=rarely)
     def the_log_is_lost_or_kept(self, faulty: bool) -> None:
         self.world.data_plane.lost = faulty
 
-    @rule(faulty=st.booleans())
+    @rule(faulty=rarely)
     def the_source_is_misconfigured_or_mended(self, faulty: bool) -> None:
         self.world.data_plane.against = [SourceLogDisabled("wal_level is replica")] if faulty else []
 
-    @rule(faulty=st.booleans())
+    @rule(faulty=rarely)
     def a_table_is_dropped_or_made_again(self, faulty: bool) -> None:
         self.world.data_plane.missing = ["table public.orders"] if faulty else []
 
@@ -358,10 +387,20 @@ class Machine(RuleBasedStateMachine):
     def the_reconciler_looks(self) -> None:
         self._step()
 
-    @rule(seconds=st.sampled_from([0.5, 2.0, 6.0, 11.0, 31.0, 61.0, 125.0, 185.0, 305.0]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 6.0, 11.0, 31.0, 125.0, 185.0, 305.0]))
+    def time_passes_in_silence(self, seconds: float) -> None:
+        """No word of a worker comes through."""
         self.world.clock.advance(seconds)
         self._step()
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 25.0, 65.0]))
+    def time_passes(self, seconds: float) -> None:
+        while seconds > 0:
+            self.world.clock.advance(min(seconds, 9.0))
+            seconds -= 9.0
+            for process in self._current():
+                FakeWorker(self.world, process).beat()
+            self._step()
 
     @rule(seconds=st.sampled_from([-86_400.0, -3.0, 3.0, 86_400.0]))
     def the_clock_jumps(self, seconds: float) -> None:
@@ -384,7 +423,7 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.world.engine.dies_before_told = False
 
-    @rule(refuses=st.booleans())
+    @rule(refuses=rarely)
     def the_machine_is_full_or_not(self, refuses: bool) -> None:
         self.world.engine.refuses = refuses
 
@@ -409,10 +448,33 @@ class Machine(RuleBasedStateMachine):
     def _current(self) -> list[Process]:
         return [process for process in self.world.engine.living() if self._present(process)]
 
+    @rule()
+    def all_goes_well(self) -> None:
+        """Everybody does what they should."""
+        self._step()
+        self._everybody_speaks()
+        self.world.jobs.do_all()
+        self._step()
+
+    everything_goes_well = all_goes_well
+
     @precondition(lambda self: self._current())
     @rule(which=any_number)
     def a_worker_does_as_it_is_told(self, which: int) -> None:
         self._obey(self._pick(self._current(), which))
+
+    def _everybody_speaks(self) -> None:
+        """Also workers that no server knows of any more; they are told, and end."""
+        for process in self.world.engine.living():
+            if self._present(process):
+                self._obey(process)
+                continue
+            try:
+                FakeWorker(self.world, process).beat()
+            except Fenced:
+                process.alive = False
+            else:
+                raise AssertionError("a worker of a past epoch was not told")
 
     def _obey(self, process: Process) -> None:
         worker = FakeWorker(self.world, process)
@@ -434,13 +496,17 @@ class Machine(RuleBasedStateMachine):
             worker.snapshot()
 
     @precondition(lambda self: self.world.engine.processes)
-    @rule(
-        which=any_number,
-        say=st.sampled_from([*FakeWorker.SENDS, *WORKER_MOVES, "restarted", "schema_change", "cut", "halted"]),
-    )
+    @rule(which=any_number, say=st.sampled_from(WORDS))
     def a_worker_says_something(self, which: int, say: str) -> None:
         """Any worker, also one that is dead or was replaced: what it said may arrive late, twice, or out of order."""
-        process = self._pick(self.world.engine.processes, which)
+        self._hear(self._pick(self.world.engine.processes, which), say)
+
+    @precondition(lambda self: self._current())
+    @rule(which=any_number, say=st.sampled_from(WORDS))
+    def a_present_worker_says_something(self, which: int, say: str) -> None:
+        self._hear(self._pick(self._current(), which), say)
+
+    def _hear(self, process: Process, say: str) -> None:
         present, commits = self._present(process), self._commits()
         try:
             self._say(FakeWorker(self.world, process), say)
@@ -552,13 +618,17 @@ class Machine(RuleBasedStateMachine):
         for _ in range(80):
             if self._at_rest():
                 break
-            for process in self._current():
-                self._obey(process)
+            self._everybody_speaks()
             self.world.jobs.do_all()
             self.world.clock.advance(5)
             self.world.step()
-        assert self._at_rest(), self._rows("select id, state, run_id from task")
+        assert self._at_rest(), self._why_not_at_rest()
         self.everything_holds()
+
+    def _why_not_at_rest(self) -> str:
+        tasks = self._rows("select id, state, run_id from task")
+        runs = self._rows("select id, cleanup, cleanup_tries, cleanup_at, worker_pid, ended_at from run")
+        return f"tasks {tasks}, runs {runs}, now {self.world.clock.now()}, jobs {list(self.world.jobs.waiting)}"
 
     def _at_rest(self) -> bool:
         """Every task runs with one worker, or rests without; nothing is being done and nothing is left."""

@@ -36,7 +36,10 @@ FENCED_EXIT_S = 5.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.25, 15.0
 # How long a run that is being started or continued tries again before it says what is wrong.
 OPENING_PATIENCE_S = 20.0
+# A worker that has had neither its server nor a working run for so long serves nobody: a server starts another.
+ORPHAN_S = 600.0
 FENCED_CODE = 4
+ORPHAN_CODE = 5
 
 
 class Agent:
@@ -53,6 +56,8 @@ class Agent:
         self._recovering: TidegateError | None = None
         self._snapshot_position: str | None = None
         self._draining = False
+        self._heard_at = self._worked_at = time.monotonic()
+        """When the server last answered, and when the run was last seen at work."""
 
     # --- asked by signals and the server ---
 
@@ -150,6 +155,9 @@ class Agent:
             except TidegateError as error:
                 if error.retry is Retry.NEVER:
                     return self._give_up(error)
+                if self._orphaned():
+                    log.error("worker.orphaned", code=error.code, detail=error.detail)
+                    return ORPHAN_CODE
                 if not (self._opened or patient) and time.monotonic() - began > OPENING_PATIENCE_S:
                     return self._give_up(error)
                 self._recover(error)
@@ -168,6 +176,9 @@ class Agent:
             if self._rest(backoff_s * random.uniform(0.7, 1.3)):  # noqa: S311  spreads retries, keeps no secret
                 return self._finished()
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+
+    def _orphaned(self) -> bool:
+        return time.monotonic() - max(self._heard_at, self._worked_at) > ORPHAN_S
 
     def _recover(self, error: TidegateError) -> None:
         log.warning("run.recovering", code=error.code, detail=error.detail)
@@ -206,8 +217,11 @@ class Agent:
     def _beat(self, every_s: float) -> None:
         paused_for: str | None = None
         while not self._ended.wait(every_s):
+            if self._recovering is None:
+                self._worked_at = time.monotonic()
             try:
                 orders = self._link.post("heartbeat", self._state())
+                self._heard_at = time.monotonic()
             except ServerUnreachable:
                 continue  # the run goes on; it is adopted again when the server is back
             except Fenced:

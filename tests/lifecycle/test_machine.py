@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -23,10 +21,8 @@ RARE = {("continuing", "object_missing"), ("starting", "object_missing"), ("remo
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+def uninstalled() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
     Machine.uninstall()
 
 

@@ -172,7 +172,7 @@ def add(app: typer.Typer) -> None:
                 _submit(session, document.name, document.values["project"])
                 outcome += ", submitted"
             done.append({"kind": document.kind, "name": document.name, "outcome": outcome})
-            session.terminal.tell(_applied(done[-1]))
+            session.terminal.say(_applied(done[-1]))
         session.terminal.show(done)
 
     @command(app, rich_help_panel="Define")

@@ -104,7 +104,11 @@ def give(
     body = {"version": version, "start": start or None}
     accepted = session.door.post("tasks", task, "commands", name, project=project, body=body)
     if wait and accepted["task"]["status"] == OPERATING:
-        accepted["task"] = _follow(session, accepted["task"])
+        try:
+            accepted["task"] = _follow(session, accepted["task"])
+        except KeyboardInterrupt:
+            session.terminal.tell(Text(f"{name} goes on by itself; `tidegate status {task}` shows it", "yellow"))
+            raise
     reached = accepted["task"]["state"] == goal(OPERATIONS[name].target)
     known = {key: value for key, value in accepted.items() if value is not None}
     session.terminal.show({"command": name, "reached": reached} | known, _said(name, accepted, reached=reached))
@@ -149,7 +153,7 @@ def _said(name: str, accepted: Json, *, reached: bool) -> RenderableType:
     if accepted.get("reread_bytes") is not None:
         kept = accepted.get("safe_bytes")
         limit = "" if kept is None else f"; the source keeps the log for another {size(kept)}"
-        lines.append(Text(f"  reads {size(accepted['reread_bytes'])} of log again{limit}", "dim"))
+        lines.append(Text(f"  {size(accepted['reread_bytes'])} of log to read{limit}", "dim"))
     if not reached and task["error"]:
         lines.append(problem_text(task["error"]))
     if not reached and not task["error"] and task["status"] != OPERATING:

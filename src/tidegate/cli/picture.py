@@ -110,7 +110,16 @@ def task_panel(detail: Json, *, rate: float | None = None) -> RenderableType:
     facts.add_row("commands", Text(", ".join(task["commands"]) or "none at the moment", "green"))
     title = Text.assemble((f" {task['name']} ", "bold"), (f"{task['id']} ", "dim"))
     since = Text.assemble(status(task), (f" for {ago(task['state_since'])} ", "dim"))
-    return Panel(facts, title=title, title_align="left", subtitle=since, subtitle_align="right", box=box.ROUNDED)
+    facts.min_width = 72  # steady while it is watched
+    return Panel(
+        facts,
+        title=title,
+        title_align="left",
+        subtitle=since,
+        subtitle_align="right",
+        box=box.ROUNDED,
+        expand=False,
+    )
 
 
 def _syncs(task: Json) -> Text:
@@ -322,7 +331,7 @@ def positions(found: Json | None) -> RenderableType:
     facts.add_row("snapshot", f"{found['snapshot'] or NONE}   {ago(found['snapshot_at'])} ago")
     facts.add_row("lag", lag(found))
     if found["reread_bytes"] is not None:
-        facts.add_row("to read again", size(found["reread_bytes"]))
+        facts.add_row("log to read", size(found["reread_bytes"]))
         kept = "without limit" if found["safe_bytes"] is None else f"for another {size(found['safe_bytes'])} of log"
         facts.add_row("source keeps it", kept)
     if found["source_error"]:

@@ -49,7 +49,9 @@ def add(app: typer.Typer) -> None:
             session.terminal.show(said, _welcome(listening, str(settings.data_dir)))
 
         def farewell(workers: int) -> None:
-            kept = "no worker was running" if not workers else f"{workers} worker{'s' * (workers > 1)} keep running"
+            kept = {0: "no worker is running", 1: "its worker keeps running"}.get(
+                workers, f"{workers} workers keep running"
+            )
             session.terminal.tell(Text(f"The server ends; {kept}.", "dim"))
 
         serve(settings, announce, farewell)

@@ -81,6 +81,11 @@ class Terminal:
             for one in shown:
                 self.out.print(one)
 
+    def say(self, said: RenderableType) -> None:
+        """A part of the result as soon as it is known, to people; `show` gives programs the whole."""
+        if not self.as_json:
+            self.out.print(said)
+
     def tell(self, said: RenderableType) -> None:
         """A word beside the result."""
         if not self.as_json:

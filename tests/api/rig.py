@@ -17,11 +17,11 @@ from fastapi import FastAPI
 
 from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
+from tidegate.logs import configure
 from tidegate.model.task import TaskSpec
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
-from tidegate.logs import configure
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.views import Side
 from tidegate.store.opening import open_store

@@ -46,7 +46,6 @@ DOORS: dict[str, set[str]] = {
     # The server reads what connectors declare, and tests data sources: nothing else of it knows connectors.
     "tidegate.server.connectivity": {
         "tidegate.connect.capability",
-        "tidegate.connect.capability",
         "tidegate.connect.config",
         "tidegate.connect.registry",
         "tidegate.connect.source",

@@ -12,18 +12,16 @@ can_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 # Debian starts a server when it installs one; a policy that says no keeps it from doing so.
 apt_install() {
-  local policy=/usr/sbin/policy-rc.d ours=no
+  local policy=/usr/sbin/policy-rc.d code=0
   if [ ! -e "$policy" ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    ours=yes
   fi
-  local code=0
   {
     apt-get update -qq &&
       DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
   } >/dev/null </dev/null || code=$?
-  [ "$ours" = no ] || rm -f "$policy"
   return "$code"
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from lifecycle.world import World
+from lifecycle.world import Installation, World
 from tidegate.store.opening import Store, open_store
 from tidegate.testing.servers import PostgresServer
 
@@ -40,13 +40,21 @@ def store(store_url: str, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """On SQLite, with the two data sources that `definition` names."""
-    made = World(tmp_path)
-    made.add_data_sources()
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One store for all tests, for opening one is slow."""
+    made = Installation(tmp_path_factory.mktemp("installation"), units=8)
     yield made
     made.close()
+
+
+@pytest.fixture
+def world(installation: Installation) -> World:
+    """On SQLite, as at the first start, with the two data sources that `definition` names."""
+    installation.reset()
+    made = World(installation.home, store=installation.store)
+    made.add_data_sources()
+    return made
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ again."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lifecycle.world import FakeWorker, Process, ServerKilled, World, definition
+from lifecycle.world import FakeWorker, Installation, Process, ServerKilled, World, definition
 from tidegate.errors import (
     CommandRefused,
     Fenced,
@@ -31,7 +29,6 @@ from tidegate.errors import (
 )
 from tidegate.server.control import WORKER_MOVES
 from tidegate.server.limits import Limits
-from tidegate.store.opening import Store, open_store
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_lifecycle.json").read_text())
 LEGAL = {(source, name, target) for name, _, source, target, _ in FROZEN["moves"]}
@@ -59,17 +56,15 @@ rarely = st.sampled_from([False, False, False, True])
 class Machine(RuleBasedStateMachine):
     seen: ClassVar[Counter[str]] = Counter()
     """Moves, refusals and steps over all runs, to see that enough happened."""
-    home: ClassVar[Path | None] = None
-    store: ClassVar[Store | None] = None
-    pristine: ClassVar[sqlite3.Connection]
+    installation: ClassVar[Installation | None] = None
 
     def __init__(self) -> None:
         super().__init__()
-        home, store = self._installed()
-        self.raw = sqlite3.connect(home / "tidegate.db", isolation_level=None)
-        self.pristine.backup(self.raw)  # As at the first start; an open store is reused, for opening is slow.
+        installed = self._installed()
+        installed.reset()
+        self.raw = installed.connect()
         limits = Limits(detection_s=20, detection_back_s=10)
-        self.world = World(home, store=store, limits=limits, jobs_at_once=False)
+        self.world = World(installed.home, store=installed.store, limits=limits, jobs_at_once=False)
         self.epochs: dict[int, int] = {}
         self.versions: dict[int, int] = {}
         self.last_event = 0
@@ -80,24 +75,19 @@ class Machine(RuleBasedStateMachine):
         self.units_ceiling = UNITS
 
     @classmethod
-    def _installed(cls) -> tuple[Path, Store]:
-        if cls.home is None or cls.store is None:
+    def _installed(cls) -> Installation:
+        if cls.installation is None:
             fast = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of commits
-            cls.home = Path(tempfile.mkdtemp(prefix="tidegate-machine-", dir=fast))
-            cls.store = open_store(cls.home, environment={}, default_units=UNITS)
-            cls.pristine = sqlite3.connect(":memory:")
-            with contextlib.closing(sqlite3.connect(cls.home / "tidegate.db")) as held:
-                held.backup(cls.pristine)
-        return cls.home, cls.store
+            cls.installation = Installation(Path(tempfile.mkdtemp(prefix="tidegate-machine-", dir=fast)), UNITS)
+        return cls.installation
 
     @classmethod
     def uninstall(cls) -> None:
         """After the last run."""
-        if cls.store is not None and cls.home is not None:
-            cls.store.close()
-            cls.pristine.close()
-            shutil.rmtree(cls.home)
-        cls.home = cls.store = None
+        if cls.installation is not None:
+            cls.installation.close()
+            shutil.rmtree(cls.installation.home)
+            cls.installation = None
 
     def teardown(self) -> None:
         try:

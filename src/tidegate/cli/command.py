@@ -51,7 +51,7 @@ class Session:
     def door(self) -> Door:
         """Raises `EnvironmentLacking`, `SettingInvalid`."""
         if self._door is None:
-            self._door = Door(address(os.environ, self.wishes.url, self.wishes.token))
+            self._door = Door(address(os.environ, self.wishes.url, self.wishes.token), for_eyes=not self.wishes.as_json)
         return self._door
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,12 @@ def _bracketed(host: str) -> str:
 
 
 class Door:
-    """Speaks `/api/v1`. Each call raises what the server refused with, or `ServerUnreachable`."""
+    """Speaks `/api/v1`. Each call raises what the server refused with, or `ServerUnreachable`. With `for_eyes` control
+    characters in answers are replaced: a table's name must not move the cursor of who looks at it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, for_eyes: bool = False) -> None:
         self.url = address.url
+        self._for_eyes = for_eyes
         self._client = httpx.Client(
             base_url=f"{address.url}/api/v1/",
             headers={"Authorization": f"Bearer {address.token}"},
@@ -104,7 +107,7 @@ class Door:
         if answer.status_code == httpx.codes.NO_CONTENT:
             return None
         try:
-            said = answer.json()
+            said = _visible(answer.json()) if self._for_eyes else answer.json()
         except ValueError as error:
             raise ServerUnreachable(f"{self.url} answers, but not as a Tidegate server does") from error
         if answer.is_success:
@@ -112,6 +115,19 @@ class Door:
         if not isinstance(said, dict) or "code" not in said:
             raise ServerUnreachable(f"{self.url} answers, but not as a Tidegate server does ({answer.status_code})")
         raise error_of(said)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _visible(held: Any) -> Any:
+    if isinstance(held, str):
+        return _CONTROL.sub("\ufffd", held)
+    if isinstance(held, list):
+        return [_visible(one) for one in held]
+    if isinstance(held, dict):
+        return {_visible(name): _visible(one) for name, one in held.items()}
+    return held
 
 
 def _why(error: httpx.HTTPError) -> str:

@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic import model_validator as checked
 from pydantic_core import ErrorDetails
 
@@ -21,6 +30,7 @@ from tidegate.model.mode import ReadMode, WriteMode
 from tidegate.model.schema import TableName
 
 NAME_MAX = 100
+NAME_PATTERN = rf"^\w{{1,{NAME_MAX}}}$"
 TABLES_MAX = 1000
 PATTERN_MAX = 500
 
@@ -45,12 +55,12 @@ class ExistingRows(StrEnum):
 
 def checked_name(text: str) -> str:
     """Letters of any script, digits and underscores, at most `NAME_MAX`; never digits only, which would be an id."""
-    if not re.fullmatch(rf"\w{{1,{NAME_MAX}}}", text) or text.isdigit():
+    if not re.fullmatch(NAME_PATTERN.strip("^$"), text) or text.isdigit():
         raise ValueError(f"must be 1 to {NAME_MAX} letters, digits or underscores, and not digits alone")
     return text
 
 
-Name = Annotated[str, AfterValidator(checked_name)]
+Name = Annotated[str, AfterValidator(checked_name), Field(json_schema_extra={"pattern": NAME_PATTERN})]
 """The name of a task, project, data source or resource group."""
 
 
@@ -63,12 +73,13 @@ def checked_text(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(checked_text)]
 
+_DURATION = r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)"
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def duration_s(text: object) -> float:
     """`60s`, `1.5m`, `2h`, `500ms` in seconds; a bare number is refused, for its unit is unsaid. Raises ValueError."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)", text) if isinstance(text, str) else None
+    found = re.fullmatch(_DURATION, text) if isinstance(text, str) else None
     if found is None:
         raise ValueError("must be a number with its unit: ms, s, m or h, such as 60s")
     return float(found[1]) * _DURATION_UNITS_S[found[2]]
@@ -83,7 +94,12 @@ def _stamp_name(given: object) -> object:
     return "" if given is None or given is False else given
 
 
-StampName = Annotated[Text, BeforeValidator(_stamp_name), Field(max_length=63)]
+StampName = Annotated[
+    Text,
+    BeforeValidator(_stamp_name),
+    Field(max_length=63),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 63}, {"type": "null"}, {"const": False}]}),
+]
 
 _PLACEHOLDERS = {
     "data_source": "data_source",
@@ -203,9 +219,9 @@ class TargetSpec(_Part):
 class SnapshotSpec(_Part):
     """How often the state is saved, and how many saved states are kept."""
 
-    every_s: Annotated[Duration, Field(ge=1, le=86400)] = Field(
-        default=60.0, alias="every", description="Time between periodic snapshots, such as 60s."
-    )
+    every_s: Annotated[
+        Duration, Field(ge=1, le=86400), WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"})
+    ] = Field(default=60.0, alias="every", description="Time between periodic snapshots, such as 60s.")
     keep: int = Field(default=20, ge=1, le=1000, strict=True, description="Snapshots kept per run.")
 
 

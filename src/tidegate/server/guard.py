@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
@@ -24,6 +25,7 @@ WORKER_BODY_MAX_BYTES = 64 << 20
 BODY_DEADLINE_S = 20.0
 DEPTH_MAX = 50
 WORKER_PREFIX = "/worker/"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Guard:
@@ -62,7 +64,7 @@ class Guard:
 
 def _check_address(scope: Scope) -> None:
     query = scope["query_string"].decode("latin-1")
-    if not (scope["path"] + unquote_plus(query, errors="replace")).isprintable():
+    if _CONTROL.search(scope["path"] + unquote_plus(query, errors="replace")):
         raise Invalid("the address holds a control character")
 
 

@@ -50,7 +50,9 @@ def install(app: FastAPI) -> None:
         refusal: TidegateError
         if error.status_code == MethodNotAllowed.status:
             refusal = MethodNotAllowed(f"{request.method} is not possible here")
-        elif error.status_code == NotFound.status:
+            methods = _methods(request)
+            return answer(refusal, {"Allow": ", ".join(methods)} if methods else error.headers)
+        if error.status_code == NotFound.status:
             refusal = NotFound("there is nothing at this address")
         else:
             refusal = Invalid("the request cannot be read") if error.status_code < 500 else TidegateError("no answer")
@@ -59,6 +61,20 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TidegateError, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, unrouted)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the routes of this address take; Starlette itself names only the first route's."""
+    paths = request.app.openapi()["paths"]
+    here = request.url.path.split("/")
+
+    def fits(path: str) -> bool:
+        parts = path.split("/")
+        return len(parts) == len(here) and all(
+            part == given or part.startswith("{") for part, given in zip(parts, here, strict=True)
+        )
+
+    return sorted({method.upper() for path, methods in paths.items() if fits(path) for method in methods})
 
 
 class LastResort:

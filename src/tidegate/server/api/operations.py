@@ -10,6 +10,7 @@ from pydantic import Field
 from tidegate.errors import NotFound
 from tidegate.model.lifecycle import COMMANDS, STATES
 from tidegate.model.mode import ReadMode
+from tidegate.model.task import NAME_PATTERN
 from tidegate.server.api.shapes import (
     ACTOR,
     NUMBER_MAX,
@@ -58,7 +59,7 @@ class Command(Body):
 @router.get("/ops")
 def list_ops(
     control: Door,
-    project: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+    project: Project | None = None,
     status: Annotated[list[str], Query(json_schema_extra={"items": {"type": "string", "enum": list(STATUSES)}})] = [],  # noqa: B006 - FastAPI copies it
     name: Annotated[str | None, Query(min_length=1, max_length=100, description="A part of the name.")] = None,
     owner: Filter = None,
@@ -140,7 +141,7 @@ def take_snapshot(control: Door, task: TaskInPath, project: Project = "default")
 def get_snapshot_request(
     control: Door,
     task: TaskInPath,
-    request: Annotated[str, Path(min_length=1, max_length=100)],
+    request: Annotated[str, Path(pattern=NAME_PATTERN)],
     project: Project = "default",
 ) -> SnapshotRequest:
     """Whether a snapshot that was asked for is stored."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import Field
 
-from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, Version, VersionField
+from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, NewName, Version, VersionField
 from tidegate.server.views import GroupView, ProjectView
 
 router = APIRouter()
@@ -14,7 +14,7 @@ UNITS_MAX = 100_000
 
 
 class NewProject(Body):
-    name: str = Field(examples=["shop"])
+    name: NewName
     description: str = Field(default="", max_length=500)
 
 
@@ -23,7 +23,7 @@ class ChangedProject(Body):
 
 
 class NewGroup(Body):
-    name: str = Field(examples=["nightly"])
+    name: NewName
     units: int = Field(ge=1, le=UNITS_MAX, description="How many units its tasks may take together.")
     engine: str = Field(default="local", description="Where workers run.")
     description: str = Field(default="", max_length=500)

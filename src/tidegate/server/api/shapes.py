@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tidegate.model.problem import TYPE_PREFIX
-from tidegate.model.task import TaskSpec, parse_task
+from tidegate.model.task import NAME_PATTERN, TaskSpec, parse_task
 from tidegate.server.control import Control
 
 NUMBER_MAX = 2**31 - 1
@@ -24,11 +24,12 @@ def _control(request: Request) -> Control:
 
 Door = Annotated[Control, Depends(_control)]
 
-NameInPath = Annotated[str, Path(min_length=1, max_length=100, description="Its name.", examples=["shop"])]
+NameInPath = Annotated[str, Path(pattern=NAME_PATTERN, description="Its name.", examples=["shop"])]
 TaskInPath = Annotated[
-    str, Path(min_length=1, max_length=100, description="The task's id, or its name.", examples=["shop_to_lake"])
+    str, Path(pattern=NAME_PATTERN, description="The task's id, or its name.", examples=["shop_to_lake"])
 ]
-Project = Annotated[str, Query(min_length=1, max_length=100, description="The project names are looked up in.")]
+Project = Annotated[str, Query(pattern=NAME_PATTERN, description="The project names are looked up in.")]
+NewName = Annotated[str, Field(json_schema_extra={"pattern": NAME_PATTERN}, examples=["shop"])]
 Version = Annotated[
     int | None,
     Query(ge=1, le=NUMBER_MAX, description="Do it only if nobody changed the thing since this version of it."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, Project, Version, VersionField
+from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, NewName, Project, Version, VersionField
 from tidegate.server.connectivity import ConnectorView, Report, Role, connectors, tried
 from tidegate.server.views import DataSourceView
 
@@ -24,7 +24,7 @@ AsRole = Annotated[Role | None, Query(alias="role", description="Test it as a so
 
 
 class NewDataSource(Body):
-    name: str = Field(examples=["shop"])
+    name: NewName
     kind: str = Field(description="The connector.", examples=["postgres"])
     config: Settings
     description: str = Field(default="", max_length=500)

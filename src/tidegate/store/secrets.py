@@ -52,7 +52,7 @@ class Vault:
             raise SecretKeyWrong(f"the secrets of {of} were encrypted with key {key_id.hex()}, not {self.key_id.hex()}")
         try:
             text = self._cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], of.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SecretKeyWrong(f"the secrets of {of} cannot be opened") from None
         values: dict[str, str] = json.loads(text)
         return values

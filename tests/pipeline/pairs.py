@@ -78,7 +78,8 @@ class Pair(FromPostgres):
     def equal(self, table: str, at_target: str = "") -> bool:
         """Row for row, in upsert."""
         return self._both(
-            f"select t::text from {table} t order by 1", f"select t::text from {at_target or table} t order by 1"
+            f"select whole_row::text from {table} whole_row order by 1",
+            f"select whole_row::text from {at_target or table} whole_row order by 1",
         )
 
     def folds(self, table: str) -> bool:
@@ -101,10 +102,10 @@ class Pair(FromPostgres):
         )
 
     def arrived(self, query: str) -> list[tuple[Any, ...]]:
-        """At the target; nothing while the table is not there."""
+        """At the target; nothing while the table or a column is not there."""
         try:
             return self.target.execute(query).fetchall()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName):
             return []
 
     def position(self, rig: Rig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +17,10 @@ def lsn_text(lsn: int) -> str:
 
 def parse_lsn(text: str) -> int:
     """Raises ValueError."""
-    high, low = text.split("/")
-    return int(high, 16) << 32 | int(low, 16)
+    found = re.fullmatch(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", text)
+    if found is None:
+        raise ValueError("not a log sequence number, such as 16/B374D848")
+    return int(found[1], 16) << 32 | int(found[2], 16)
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -36,10 +39,12 @@ class PgPosition(Position):
     @classmethod
     def parse(cls, text: str) -> PgPosition:
         """Raises ValueError."""
-        whole, _, part = text.partition("+")
-        if not part:
+        whole, cut, part = text.partition("+")
+        if not cut:
             return cls(parse_lsn(whole))
         inside, _, changes = part.partition(":")
+        if not re.fullmatch(r"[0-9]{1,18}", changes):
+            raise ValueError("the number of changes is missing")
         return cls(parse_lsn(whole), parse_lsn(inside), int(changes))
 
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import select
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -75,8 +76,7 @@ class Assembler:
             case pgoutput.Commit():
                 return self._close(event)
             case pgoutput.Relation():
-                self._tables[event.oid] = self._describe(event)
-                return None
+                return self._shape(event)
             case pgoutput.Truncate():
                 for oid in event.oids:
                     self._add(Change(self._table(oid), Op.TRUNCATE, None, None), 16)
@@ -87,16 +87,31 @@ class Assembler:
         if self.in_transaction or lsn <= self._reached:
             return None
         self._reached = lsn
-        position = PgPosition(lsn)
+        position = self._whole(lsn)
         return LogPart(None, 0, [], 0, True, position, position)
+
+    def _whole(self, lsn: int) -> PgPosition:
+        """Everything up to here; before the transaction that was cut in two, still with what is known of it."""
+        start = self._start
+        return PgPosition(lsn, start.inside, start.changes) if lsn <= start.inside else PgPosition(lsn)
+
+    def _shape(self, relation: pgoutput.Relation) -> LogPart | None:
+        """The shape the table has from here on; a part holds one of each table."""
+        table = self._describe(relation)
+        if self._tables.get(relation.oid) == table:
+            return None
+        self._tables[relation.oid] = table
+        return self._piece() if self._changes else None
 
     def _open(self, begin: pgoutput.Begin) -> None:
         if self._begin is not None:
             raise SourceLogBroken(f"a transaction begins inside another, behind {lsn_text(self._reached)}")
         self._begin = begin
         self._changes, self._bytes, self._count = [], 0, 0
-        # A transaction that was cut in two is sent again from its start.
+        # A transaction that was cut in two is sent again from its start; I2: one that is done does not come again.
         self._skip = self._start.changes if begin.commit_lsn == self._start.inside else 0
+        if begin.commit_lsn < self._start.lsn:
+            self._skip = sys.maxsize
 
     def _change(self, row: pgoutput.RowChange, size: int) -> LogPart | None:
         table = self._table(row.oid)
@@ -106,6 +121,9 @@ class Assembler:
         self._add(Change(table, row.op, row.old, row.new), size)
         if len(self._changes) < PART_CHANGES_MAX and self._bytes < PART_BYTES_MAX:
             return None
+        return self._piece()
+
+    def _piece(self) -> LogPart:
         begin = self._opened()
         return self._cut(begin, False, PgPosition(self._reached, begin.commit_lsn, self._count))
 
@@ -119,10 +137,12 @@ class Assembler:
     def _close(self, commit: pgoutput.Commit) -> LogPart | None:
         begin = self._opened()
         self._begin = None
-        if commit.end_lsn <= self._start.lsn:  # I2: what the target already holds does not come again
+        if commit.end_lsn <= self._start.lsn:
             return None
+        if self._count < self._skip:
+            raise SourceLogBroken(f"the transaction at {lsn_text(begin.commit_lsn)} has fewer changes than before")
         self._reached = commit.end_lsn
-        return self._cut(begin, True, PgPosition(commit.end_lsn))
+        return self._cut(begin, True, self._whole(commit.end_lsn))
 
     def _cut(self, begin: pgoutput.Begin, ends: bool, position: PgPosition) -> LogPart:
         changes, size, self._changes, self._bytes = self._changes, self._bytes, [], 0
@@ -209,7 +229,7 @@ class PgLog(LogReader):
             now = time.monotonic()
             if now - told_at >= FEEDBACK_EVERY_S or told != self._acknowledged:
                 told_at, told = now, self._acknowledged
-                self._tell(told)
+                self._tell(told, ask=now - heard_at > SILENCE_MAX_S / 3)
             if waiting:
                 try:
                     self._queue.put(waiting, timeout=0.2)
@@ -228,6 +248,7 @@ class PgLog(LogReader):
             else:
                 heard_at = now
                 self._connection.consume_input()
+        self._tell(self._acknowledged)  # while the run is paused, the source need keep no more than it must
 
     def _drain(self) -> tuple[list[LogPart], bool, bool]:
         """What libpq has already read, up to one queue entry; whether the server wants an answer; whether libpq may
@@ -255,10 +276,11 @@ class PgLog(LogReader):
                 parts.append(part)
         return parts, answer, True
 
-    def _tell(self, flushed: int) -> None:
+    def _tell(self, flushed: int, *, ask: bool = False) -> None:
+        """`ask` wants an answer: a server whose wal_sender_timeout is 0 says nothing by itself."""
         at_us = int(time.time() * 1e6) - pgoutput.EPOCH_US
         received = max(self._received, flushed)
-        self._connection.put_copy_data(_STATUS.pack(b"r", received, flushed, flushed, at_us, 0))
+        self._connection.put_copy_data(_STATUS.pack(b"r", received, flushed, flushed, at_us, ask))
         self._connection.flush()
 
     def _ended(self, length: int) -> TidegateError:

@@ -86,10 +86,19 @@ def _built_in(found: TypeRow, modifier: int) -> DataType:
     return DataType(kind, found.shown)
 
 
+# A column whose default the catalogue does not keep as a value for older rows gave them one each when it was added: an
+# identity, a volatile default, and what comes by way of a domain, which rewrites the table.
 _COLUMNS = """
 select a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
-       case when a.atthasmissing then (a.attmissingval::text::text[])[1] end
+       case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
+       not a.atthasmissing and (
+         a.attidentity <> ''
+         or t.typtype = 'd' and (d.adrelid is not null or t.typdefault is not null)
+         or exists (select from regexp_matches(d.adbin::text, ':(?:func|opfunc)id (\\d+)', 'g') used
+                      join pg_catalog.pg_proc p on p.oid = used[1]::oid where p.provolatile = 'v'))
   from pg_catalog.pg_attribute a
+  join pg_catalog.pg_type t on t.oid = a.atttypid
+  left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
  where a.attrelid = %s and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
  order by a.attnum
 """
@@ -130,11 +139,21 @@ def read_facts(connection: psycopg.Connection[Any], table: TableName) -> TableFa
     return None if row is None else TableFacts(*row)
 
 
+def read_name(connection: psycopg.Connection[Any], oid: int) -> TableName | None:
+    """What the table is called now; None if it is gone."""
+    row = connection.execute(
+        "select n.nspname, c.relname from pg_catalog.pg_class c"
+        " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = %s",
+        (oid,),
+    ).fetchone()
+    return None if row is None else TableName(*row)
+
+
 def read_schema(connection: psycopg.Connection[Any], table: TableName, oid: int) -> TableSchema:
     """The table's columns (generated ones are left out: the log does not carry them) and its key."""
     columns = tuple(
-        Column(name, read_type(connection, type_oid, modifier), not not_null, missing)
-        for name, type_oid, modifier, not_null, missing in connection.execute(_COLUMNS, (oid,)).fetchall()
+        Column(name, read_type(connection, type_oid, modifier), not not_null, missing, varies)
+        for name, type_oid, modifier, not_null, missing, varies in connection.execute(_COLUMNS, (oid,)).fetchall()
     )
     row = connection.execute(_KEY, (oid,)).fetchone()
     key = tuple(row[0]) if row and row[0] else ()

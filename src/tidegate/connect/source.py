@@ -152,6 +152,11 @@ class Source(ABC):
         """Follow these no longer. Idempotent."""
 
     @abstractmethod
+    def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
+        """Those of the run's tables whose changes the log no longer has for it: dropped, renamed, dropped and made
+        again, or taken out by hand."""
+
+    @abstractmethod
     def log_state(self, run: str, position: Position) -> LogState:
         """Raises `PositionLost` when the log from the position on is not (or no longer certainly) there."""
 

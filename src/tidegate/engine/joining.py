@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tidegate.connect.source import Source
-from tidegate.engine.handoff import TableCopy
 from tidegate.engine.plan import TablePlan
 from tidegate.errors import Retry, TidegateError
 from tidegate.model.schema import TableName, TableSchema
@@ -28,7 +27,8 @@ class Joiner:
         self._plan = plan
         self._source = type(source)(source.config)  # connections of its own: it works on a thread of its own
         self._known: set[TableName] = set()
-        self._found: queue.Queue[TableSchema | TidegateError] = queue.Queue(100)
+        self._found: queue.SimpleQueue[TableSchema | TidegateError] = queue.SimpleQueue()
+        self._told: set[str] = set()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -39,11 +39,10 @@ class Joiner:
             self._thread = threading.Thread(target=self._look, name="table-joiner", daemon=True)
             self._thread.start()
 
-    def joined(self, plan: Callable[[TableSchema], TableCopy]) -> Iterator[TableCopy | TidegateError]:
-        """Plans what was found since; a table that cannot join comes as the reason, once."""
+    def joined(self) -> Iterator[TableSchema | TidegateError]:
+        """What was found since and is followed by now; a table that cannot join comes as the reason, once."""
         while not self._found.empty():
-            found = self._found.get_nowait()
-            yield found if isinstance(found, TidegateError) else plan(found)
+            yield self._found.get_nowait()
 
     def close(self) -> None:
         self._closed.set()
@@ -57,8 +56,7 @@ class Joiner:
                 self._look_once()
             except TidegateError as error:
                 if error.retry is Retry.NEVER:
-                    self._found.put(error)
-                    return
+                    self._tell(error)
             else:
                 if not self._plan.grows:
                     return
@@ -74,9 +72,15 @@ class Joiner:
         target_names(spec.target, spec.source.data_source, self._plan.database, names)
         for name in new:
             schema, refused = self._plan.look(self._source, name)
-            self._known.add(name)
             if refused:
-                self._found.put(refused[0])
+                self._tell(refused[0])
                 continue
             self._source.add_tables(self._plan.run, [name])
+            self._known.add(name)
             self._found.put(schema)
+
+    def _tell(self, reason: TidegateError) -> None:
+        """It is looked at again and again, for it may be mended; said once."""
+        if reason.detail not in self._told:
+            self._told.add(reason.detail)
+            self._found.put(reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tidegate.connect.capability import ReadMode
@@ -12,9 +12,16 @@ from tidegate.connect.target import KeyRange, Progress, Stored, Target
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.state import SOURCE, TASK, Entries, RunState, restored
-from tidegate.errors import PositionLost, SourceIdentityChanged, TargetPositionMismatch, TargetTableMissing, TaskInvalid
+from tidegate.errors import (
+    ObjectMissing,
+    PositionLost,
+    SourceIdentityChanged,
+    TargetPositionMismatch,
+    TargetTableMissing,
+    TaskInvalid,
+)
 from tidegate.model.position import Position
-from tidegate.model.schema import TableSchema
+from tidegate.model.schema import TableName, TableSchema
 
 
 @dataclass(slots=True)
@@ -74,12 +81,14 @@ def planned_copy(plan: TablePlan, source: Source, target: Target, schema: TableS
 
 
 def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, snapshot_position: str | None) -> Opened:
-    position = source.parse_position(stored.position)
-    check_forward(source, position, snapshot_position)
     check_same_source(source, stored.entries)
     check_same_shape(plan, stored.entries)
+    position = stored_position(source, stored)
+    check_forward(source, position, snapshot_position)
     state = restored(stored.entries, source)
     left = _leave(plan, source, target, state, stored)
+    source.log_state(plan.run, position)
+    check_followed(plan, source, state.handoff.tables)
     for copy in state.handoff.tables.values():
         place = plan.place(copy.schema)
         if target.columns(place) is None:
@@ -100,11 +109,38 @@ def _leave(plan: TablePlan, source: Source, target: Target, state: RunState, sto
     return set(entries)
 
 
+def check_followed(plan: TablePlan, source: Source, tables: Iterable[TableName]) -> list[TableName]:
+    """Whether the source still logs every table of the run for it (I3: else its changes would be missed in silence).
+
+    Raises `PositionLost` for a table that is there and not followed, `ObjectMissing` for one named in the task that is
+    gone. Returns those gone that were only matched by a pattern: such tables come and go."""
+    left_out = source.unfollowed(plan.run, list(tables))
+    if not left_out:
+        return []
+    there = set(source.tables())
+    for name in left_out:
+        if name in there:
+            raise PositionLost(
+                f"{name} is not followed any more: it was dropped and made again, or taken out of the run's publication"
+            )
+        if plan.names(name):
+            raise ObjectMissing(f"{name} no longer exists at the source: it was dropped or renamed")
+    return left_out
+
+
 def check_same_shape(plan: TablePlan, entries: Mapping[str, str]) -> None:
     """A run goes on only with the target mapping it began with. Raises `TaskInvalid`."""
     was = entries.get(TASK)
     if was is not None and was != plan.shape():
         raise TaskInvalid("the task's write mode, target names or added columns were changed; Stop it and Run it again")
+
+
+def stored_position(source: Source, stored: Stored) -> Position:
+    """Raises `TargetPositionMismatch` if the target holds something else in its place."""
+    try:
+        return source.parse_position(stored.position)
+    except ValueError as error:
+        raise TargetPositionMismatch("what the target holds as the run's position is none of this source") from error
 
 
 def check_forward(source: Source, position: Position, snapshot_position: str | None) -> None:

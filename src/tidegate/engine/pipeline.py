@@ -19,11 +19,11 @@ from tidegate.engine.copy import ChunkRead, Copier, Stage
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy, sides
 from tidegate.engine.joining import Joiner
-from tidegate.engine.opening import Opened, open_run, planned_copy, prepare
+from tidegate.engine.opening import Opened, check_followed, open_run, planned_copy, prepare
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Hooks, Snapshot, SnapshotKind
 from tidegate.engine.writer import Writer, stamped
-from tidegate.errors import Retry, SourceLogBroken, TidegateError
+from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
 from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
 from tidegate.model.position import Position
 from tidegate.model.schema import TableName, TableSchema
@@ -101,6 +101,8 @@ class _Work:
         self._places: dict[int, tuple[TableSchema, TargetTable]] = {}
         # The shape the target has, by table: the object the log's changes refer to, once one was seen.
         self._shapes: dict[TableName, TableSchema] = {n: copy.schema for n, copy in self._handoff.tables.items()}
+        self._passed_over: set[TableName] = set()
+        self._gone: set[TableName] = set()
         self._writer = Writer(self._target, self._gauges, self._place, opened.position)
         self._writer.entries = opened.entries
         self._copier = Copier(COPY_PARALLEL)
@@ -130,7 +132,7 @@ class _Work:
         if self._desk.abandoned:
             return True
         kind = self._desk.ending
-        return kind is not None and self._end_with(kind)
+        return kind is not None and self._writer.calm and self._end_with(kind)
 
     def _end_with(self, kind: SnapshotKind) -> bool:
         """Write what is decided and store a snapshot. A pause that gets no snapshot goes on running."""
@@ -173,11 +175,9 @@ class _Work:
         if self._handoff.copying:
             for copy, chunk in self._next_chunks(self._copier.free()):
                 self._copier.begin(copy, chunk, self._source.chunk(copy.schema, chunk.keys))
-        for joined in self._joiner.joined(self._join):
-            if isinstance(joined, TidegateError):
-                self._hooks.event("table_refused", {"reason": joined.detail, "code": joined.code})
-            else:
-                self._hooks.event("table_joined", {"table": str(joined.name)})
+        if self._writer.calm:
+            for found in self._joiner.joined():
+                self._join(found)
 
     def _next_chunks(self, count: int) -> list[tuple[TableCopy, Chunk]]:
         now = time.monotonic()
@@ -193,16 +193,23 @@ class _Work:
                     found.append((copy, chunk))
         return found
 
+    def _put_back(self, read: ChunkRead) -> None:
+        """The chunk is to do again, after a pause."""
+        chunk = read.chunk
+        self._copier.done(read)
+        chunk.state, chunk.mark = ChunkState.TODO, None
+        attempts = self._failures.get(id(chunk), (0, 0.0))[0]
+        self._failures[id(chunk)] = (attempts, time.monotonic() + CHUNK_PAUSE_S)
+
     def _retry_chunk(self, read: ChunkRead) -> None:
         """A chunk that could not be read is to do again; after many attempts in a row the run sees the error."""
         error, chunk = read.error, read.chunk
-        self._copier.done(read)
-        chunk.state, chunk.mark = ChunkState.TODO, None
-        attempts = self._failures.get(id(chunk), (0, 0.0))[0] + 1
-        self._failures[id(chunk)] = (attempts, time.monotonic() + CHUNK_PAUSE_S)
+        self._put_back(read)
+        attempts, again_at = self._failures[id(chunk)]
+        self._failures[id(chunk)] = (attempts + 1, again_at)
         if not isinstance(error, TidegateError):
             raise error or RuntimeError("a chunk failed without a reason")
-        if error.retry is Retry.NEVER or attempts >= CHUNK_ATTEMPTS:
+        if error.retry is Retry.NEVER or attempts + 1 >= CHUNK_ATTEMPTS:
             raise error
 
     def _write_chunk(self, read: ChunkRead) -> None:
@@ -211,8 +218,8 @@ class _Work:
         copy, chunk, schema = read.copy, read.chunk, read.schema
         if schema is None:
             raise SourceLogBroken(f"{copy.name}: a chunk was read without its schema")
-        if set(schema.names) - set(self._shapes[copy.name].names):
-            self._evolve(schema)
+        if not self._foresee(schema, read):
+            return
         place = self._place(schema)
         steps: list[Step] = []
         rows: Any = read.spool
@@ -228,15 +235,24 @@ class _Work:
         self._copier.done(read)
         self._count_copy()
 
-    def _join(self, schema: TableSchema) -> TableCopy:
-        """A new table that matches: the source follows it already, and the fence (R4) is behind us."""
-        empty = prepare(self._plan, self._target, schema)
+    def _join(self, found: TableSchema | TidegateError) -> None:
+        """A new table that matches: the source follows it already, and the fence (R4) is behind us. That one cannot
+        join is no reason to end the run."""
+        try:
+            if isinstance(found, TidegateError):
+                raise found
+            empty = prepare(self._plan, self._target, found)
+            copy = planned_copy(self._plan, self._source, self._target, found, empty)
+        except TidegateError as error:
+            if error.retry is not Retry.NEVER or isinstance(error, Fenced):
+                raise
+            self._hooks.event("table_refused", {"reason": error.detail, "code": error.code})
+            return
         self._flush()
-        copy = planned_copy(self._plan, self._source, self._target, schema, empty)
         self._writer.write([], self._writer.position, self._state.add(copy))
-        self._shapes[schema.name] = schema
+        self._shapes[found.name] = found
         self._count_copy()
-        return copy
+        self._hooks.event("table_joined", {"table": str(found.name)})
 
     def _count_copy(self) -> None:
         copies = list(self._handoff.tables.values())
@@ -266,7 +282,7 @@ class _Work:
             if self._writer.full:
                 self._flush()
                 break
-        if not self._writer.due_in_s():
+        if self._writer.calm and not self._writer.due_in_s():
             self._flush()
         busy = bool(self._copier.reads)
         if self._handoff.copying and not self._writer.batch and not busy:
@@ -278,7 +294,7 @@ class _Work:
     def _patience_s(self) -> float:
         """How long to wait for the log: not longer than something else can wait for this thread."""
         if self._writer.batch:
-            return min(0.05, self._writer.due_in_s())
+            return min(0.05, self._writer.due_in_s()) if self._writer.calm else 0.05
         return 0.02 if self._handoff.copying or self._copier.reads else 0.1
 
     def _must_wait(self, part: LogPart) -> bool:
@@ -299,11 +315,9 @@ class _Work:
         return self._gate.sees(part.transaction)
 
     def _decide(self, part: LogPart) -> None:
+        self._follow_shapes(part)
         contained = 0
         for index, change in enumerate(part.changes, part.first_index):
-            name = change.table.name
-            if name in self._handoff.tables and self._shapes[name] is not change.table:
-                self._evolve(change.table)
             if change.op is Op.TRUNCATE:
                 self._truncate(change, part, index)
                 continue
@@ -343,35 +357,82 @@ class _Work:
             rows: list[Row] = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
         finally:
             reader.close()
-        if set(schema.names) - set(self._shapes[schema.name].names):
-            self._evolve(schema)
+        self._add_columns(schema)
         self._writer.batch.put(schema, key, rows[0] if rows else None, part, index)
         copy.patches[key] = mark
         self._writer.remember(self._state.patch_entry(copy, key))
         self._gauges.add("patches")
 
-    def _evolve(self, seen: TableSchema) -> None:
-        """The table has another shape from here on. The batch is not written now: it may hold a piece of a transaction
-        whose end is not decided yet; its rows name their columns and leave the new ones to their default."""
-        known = self._shapes[seen.name]
-        if known != seen:
-            place = self._plan.place(seen)
-            at_target = self._target.columns(place)
-            new = evolve.added_columns(
-                known,
-                seen,
-                self._target.type_of,
-                frozenset(column.name for column in at_target or ()),
-                lambda: at_target is not None and not self._target.misfits(place),
-            )
-            if new:
-                self._target.add_columns(place, new)
-                names = [column.name for column in new]
-                self._hooks.event("schema_change", {"table": str(seen.name), "added": names})
-            copy = self._handoff.tables[seen.name]
-            copy.schema = seen
-            self._writer.remember(self._state.table_entry(copy))
-        self._shapes[seen.name] = seen
+    # --- the tables' shapes ---
+
+    def _follow_shapes(self, part: LogPart) -> None:
+        """A table may have another shape from this part on. The batch is not written for that: its rows name their
+        columns and leave new ones to their default."""
+        for change in part.changes:
+            name = change.table.name
+            known = self._shapes.get(name)
+            if known is change.table:
+                continue
+            if known is None:
+                self._pass_over(name)
+            elif known != change.table:
+                try:
+                    self._add_columns(change.table)
+                except SourceSchemaChange:
+                    # What came before goes to the target, so that Continue begins with the new shape.
+                    self._flush()
+                    self._store_reached()
+                    raise
+                copy = self._handoff.tables[name]
+                copy.schema = change.table
+                self._writer.remember(self._state.table_entry(copy))
+            if known is not None:
+                self._shapes[name] = change.table
+
+    def _foresee(self, seen: TableSchema, read: ChunkRead) -> bool:
+        """A chunk may show a table's new shape before the log does: the target gets new columns now, and the log's own
+        shape stays what it is. A shape that ends the run does so when the log is there too; False: not yet."""
+        if seen == self._shapes[seen.name]:
+            return True
+        try:
+            self._add_columns(seen)
+        except SourceSchemaChange:
+            self._store_reached()
+            mark = read.chunk.mark
+            if mark is None or mark.log_end <= self._writer.position:
+                raise
+            self._put_back(read)
+            return False
+        return True
+
+    def _add_columns(self, seen: TableSchema) -> None:
+        """Make the target take rows of this shape. Raises `SourceSchemaChange` if that takes more than new columns."""
+        place = self._plan.place(seen)
+        at_target = self._target.columns(place)
+        new = evolve.added_columns(
+            self._shapes[seen.name],
+            place,
+            self._target.type_of,
+            {column.name: column.type for column in at_target or ()},
+            lambda: {misfit.column: misfit.reason for misfit in self._target.misfits(place)} if at_target else {},
+            in_step=self._handoff.tables[seen.name].in_step,
+        )
+        if new:
+            self._target.add_columns(place, new)
+            self._hooks.event("schema_change", {"table": str(seen.name), "added": [column.name for column in new]})
+
+    def _pass_over(self, name: TableName) -> None:
+        """A change of a table the run does not have: one that joins in a moment or has left, or, which must not go
+        unnoticed, one of the run's own under a new name."""
+        if name not in self._passed_over:
+            self._check_followed()
+            self._passed_over.add(name)
+
+    def _check_followed(self) -> None:
+        for name in check_followed(self._plan, self._source, self._handoff.tables):
+            if name not in self._gone:
+                self._gone.add(name)
+                self._hooks.event("table_gone", {"table": str(name)})
 
     def _place(self, schema: TableSchema) -> TargetTable:
         held = self._places.get(id(schema))
@@ -409,9 +470,12 @@ class _Work:
         if refused is not None:
             self._snapshot_on_way = False
             self._hooks.event("snapshot_failed", {"reason": refused.detail})
+        if not self._writer.calm:
+            return
         request = self._desk.next_request()
         due = time.monotonic() - self._snapshot_at >= self._plan.spec.snapshots.every_s and not self._snapshot_on_way
         if request is not None or due:
+            self._check_followed()
             self._flush()
             self._store_reached()
             self._send_snapshot(SnapshotKind.PERIODIC if request is None else SnapshotKind.MANUAL, request)

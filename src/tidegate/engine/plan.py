@@ -37,6 +37,10 @@ class TablePlan:
         """Whether the table belongs to the task."""
         return any(picks(entry, name) for entry in self.spec.source.tables)
 
+    def names(self, name: TableName) -> bool:
+        """Whether the task names the table itself, rather than by a pattern."""
+        return str(name) in self.spec.source.tables
+
     def shape(self) -> str:
         """What must not change while a run goes on, as a text to compare."""
         target = self.spec.target

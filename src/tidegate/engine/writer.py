@@ -38,6 +38,7 @@ class Writer:
         self.position = self.reached = position
         self.entries: set[str] = set()
         self.batch = Batcher(place)
+        self._ends_whole = True
         self._with_batch: Entries = {}
         self._committed: list[int] = []
         self._bytes = 0
@@ -48,6 +49,7 @@ class Writer:
     def decided(self, part: LogPart) -> None:
         """Everything of the part is in the batch."""
         self.reached = part.position
+        self._ends_whole = part.ends
         self._bytes += part.bytes
         if part.ends and part.transaction is not None:
             self._committed.append(part.committed_at_us)
@@ -55,6 +57,11 @@ class Writer:
     def remember(self, entries: Entries) -> None:
         """Store these with the batch."""
         self._with_batch |= entries
+
+    @property
+    def calm(self) -> bool:
+        """Whether writing now tears no transaction that is not torn already for being too large (I4)."""
+        return self._ends_whole or not self.batch
 
     @property
     def full(self) -> bool:
@@ -72,7 +79,7 @@ class Writer:
         position inside it."""
         if not self.batch and not self._with_batch:
             self._gauges.written(self._committed)  # transactions of which nothing had to be written
-            self._committed = []
+            self._committed, self._bytes = [], 0
             return False
         batch, entries, committed = self.batch, self._with_batch, self._committed
         self._bytes = 0

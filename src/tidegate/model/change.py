@@ -50,7 +50,8 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class LogPart:
-    """A whole transaction, or a part of one that is too large to be held at once."""
+    """A whole transaction, or a part of one: of one too large to be held at once, and of one in which a table gets
+    another shape. All changes of a table in one part have the same shape, the very same object."""
 
     transaction: Any
     """What a `SnapshotMark` of the same source needs to decide whether it sees the transaction."""

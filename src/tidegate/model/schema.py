@@ -65,6 +65,8 @@ class Column:
     nullable: bool = True
     default: str | None = None
     """The value rows written before the column existed have, as text; None means NULL."""
+    varies: bool = False
+    """Rows written before the column existed have values of their own, which the log does not tell."""
 
 
 class TableName(NamedTuple):
@@ -109,7 +111,7 @@ class TableSchema:
                 "name": self.name.name,
                 "family": self.family,
                 "key": list(self.key),
-                "columns": [[c.name, *astuple(c.type), c.nullable, c.default] for c in self.columns],
+                "columns": [[c.name, *astuple(c.type), c.nullable, c.default, c.varies] for c in self.columns],
             },
             ensure_ascii=False,
         )
@@ -118,8 +120,8 @@ class TableSchema:
     def from_json(cls, text: str) -> TableSchema:
         held: dict[str, Any] = json.loads(text)
         columns = tuple(
-            Column(name, DataType(Kind(kind), native, precision, scale, length), nullable, default)
-            for name, kind, native, precision, scale, length, nullable, default in held["columns"]
+            Column(name, DataType(Kind(kind), native, precision, scale, length), nullable, default, varies)
+            for name, kind, native, precision, scale, length, nullable, default, varies in held["columns"]
         )
         name = TableName(held["schema"], held["name"])
         return cls(name, columns, tuple(held["key"]), held["family"])

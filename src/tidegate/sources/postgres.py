@@ -154,6 +154,10 @@ class PostgresSource(Source):
         if gone:
             self._run(f"alter publication {self._name(run)} drop table {self._listed(gone)}")
 
+    def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
+        followed = self._published(run)
+        return [table for table in tables if table not in followed]
+
     def _published(self, run: str) -> set[TableName]:
         return {
             TableName(*row)
@@ -237,22 +241,22 @@ class PostgresSource(Source):
     def _describe(self, relation: pgoutput.Relation) -> TableSchema:
         """A table as the log shows it: its own columns and types, the catalogue's key and defaults. Called by the
         reading thread with a connection of its own."""
-        name = TableName(relation.schema, relation.name)
         with connect(self.config, "source") as connection:
-            facts = pgtypes.read_facts(connection, name)
-            now = pgtypes.read_schema(connection, name, facts.oid) if facts else None
+            # By its present name: the run knows it by that one, also if it had another for a while.
+            name = pgtypes.read_name(connection, relation.oid)
+            now = pgtypes.read_schema(connection, name, relation.oid) if name else None
             known = {column.name: column for column in now.columns} if now else {}
             columns = []
             for shown in relation.columns:
                 type = pgtypes.read_type(connection, shown.type_oid, shown.type_modifier)
                 column = known.get(shown.name)
                 same = column is not None and column.type == type
-                columns.append(column if same and column else Column(shown.name, type))
+                columns.append(column if same and column else Column(shown.name, type, varies=True))
         identity = tuple(column.name for column in relation.columns if column.identity)
         key = now.key if now and set(now.key) <= {c.name for c in columns} else ()
         if relation.identity in "di" and set(key) != set(identity):
             key = identity
-        return TableSchema(name, tuple(columns), key, self.kind)
+        return TableSchema(name or TableName(relation.schema, relation.name), tuple(columns), key, self.kind)
 
     def now(self) -> PgSnapshot:
         return PgSnapshot(self._one("select pg_catalog.pg_current_snapshot()::text")[0])

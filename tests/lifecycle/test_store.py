@@ -11,13 +11,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from lifecycle.world import World, definition
-from tidegate.errors import EnvironmentLacking, Invalid, NameTaken, NotFound, NoUnits, SecretKeyWrong, StaleVersion
+from tidegate.errors import (
+    AlreadyRunning,
+    EnvironmentLacking,
+    Invalid,
+    NameTaken,
+    NotFound,
+    NoUnits,
+    SecretKeyWrong,
+    StaleVersion,
+)
 from tidegate.model.lifecycle import IllegalMove, State
 from tidegate.store import catalog, moves, runs, tasks
 from tidegate.store.database import Database
 from tidegate.store.opening import Store, open_store
 from tidegate.store.runs import Report
 from tidegate.store.tables import key_event, metadata, run, setting, task
+from tidegate.testing.servers import PostgresServer
 
 
 def test_migrations_make_exactly_the_tables_the_program_expects(store: Store) -> None:
@@ -173,6 +183,45 @@ def test_units_are_never_given_twice_however_many_ask_at_once(any_world: World) 
     assert states.count("starting") == 2  # of 8 units, 3 each
     assert len(refused) == 4
     assert any_world.control.group("default").units_used == 6
+
+
+# --- who drives -----------------------------------------------------------------------------------------------
+
+on_postgresql = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+
+
+@on_postgresql
+def test_one_server_drives_the_tasks_and_the_next_takes_over_when_it_is_gone(
+    store: Store, store_url: str, tmp_path: Path
+) -> None:
+    other = open_store(tmp_path, url=store_url, environment={})
+    assert store.lead.held()
+    assert not other.lead.held()
+    assert store.lead.held()
+    store.close()
+    assert other.lead.held()
+    other.close()
+
+
+@on_postgresql
+def test_a_broken_session_is_made_again_and_keeps_the_lead(store: Store, postgres: PostgresServer) -> None:
+    assert store.lead.held()
+    ended = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+    assert postgres.execute(ended) == [(True,)]
+    assert store.lead.held()
+
+
+@on_postgresql
+def test_a_reconciler_does_not_start_beside_another(any_world: World, store_url: str, tmp_path: Path) -> None:
+    any_world.step()
+    other = World(tmp_path, store=open_store(tmp_path, url=store_url, environment={}))
+    with pytest.raises(AlreadyRunning):
+        other.reconciler.start()
+    task = other.add_task()
+    other.command(task, "run")
+    other.step()
+    assert other.engine.processes == []
+    other.close()
 
 
 # --- tasks ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from tidegate.errors import DeadlinePassed, StoreUnavailable, TidegateError, WorkerLost
+from tidegate.errors import AlreadyRunning, DeadlinePassed, StoreUnavailable, TidegateError, WorkerLost
 from tidegate.model.lifecycle import OPERATING, STATES, IllegalMove, State, expires_in
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
@@ -41,6 +41,7 @@ class Reconciler:
     def __init__(self, control: Control, engine: Engine, jobs: Jobs | None = None) -> None:
         self._control = control
         self._db = control.db
+        self._lead = control.store.lead
         self._clock = control.clock
         self._limits = control.limits
         self._engine = engine
@@ -59,7 +60,10 @@ class Reconciler:
     # --- its thread ---
 
     def start(self) -> None:
-        """Begin to reconcile; live workers of an earlier server are adopted."""
+        """Begin to reconcile; live workers of an earlier server are adopted. Raises `AlreadyRunning` when another
+        server drives the tasks of this store."""
+        if not self._lead.held():
+            raise AlreadyRunning("another server drives the tasks of this store")
         self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
         self._thread.start()
 
@@ -112,6 +116,8 @@ class Reconciler:
 
     def step(self) -> None:
         """Look at everything once. Raises `StoreUnavailable`."""
+        if not self._leads():
+            return
         self.write_reports()
         for outcome in self._jobs.take():
             collect = self._janitor.collect if outcome.job.work is Work.CLEAN else self._detection.collect
@@ -124,7 +130,7 @@ class Reconciler:
         self._since = {task: since for task, since in self._since.items() if task in present}
         for glance in glances:
             if self._needs_a_look(glance):
-                self.tend(glance.task_id)
+                self._guarded("task", glance.task_id, partial(self._tend, glance.task_id))
         for run in strays:
             self._end_stray(run)
         self._janitor.sweep()
@@ -139,7 +145,15 @@ class Reconciler:
 
     def tend(self, task: int) -> None:
         """Look at one task until there is nothing to do for it now. Raises `StoreUnavailable`."""
-        self._guarded("task", task, lambda: self._tend(task))
+        if self._leads():
+            self._guarded("task", task, lambda: self._tend(task))
+
+    def _leads(self) -> bool:
+        """False once the session that held the lead broke and another server was faster: what it decides holds."""
+        held = self._lead.held()
+        if not held:
+            log.error("reconcile.lead_lost")
+        return held
 
     def _guarded(self, what: str, which: int, do: Callable[[], object]) -> None:
         """One task's trouble must not keep the others waiting."""

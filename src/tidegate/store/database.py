@@ -70,6 +70,10 @@ class Database:
         ):
             yield connection
 
+    def session(self) -> Connection:
+        """A connection outside of transactions, to be closed by the caller. For what lasts as long as a session."""
+        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from tidegate.store import catalog
 from tidegate.store.database import Database, default_url
+from tidegate.store.lead import Lead
 from tidegate.store.secrets import Vault, find_key
 
 DEFAULT = "default"
@@ -29,8 +30,10 @@ class Store:
     database: Database
     vault: Vault
     server_id: str
+    lead: Lead
 
     def close(self) -> None:
+        self.lead.release()
         self.database.close()
 
 
@@ -62,7 +65,7 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return Store(database, vault, server_id)
+    return Store(database, vault, server_id, Lead(database))
 
 
 def _first_start(tx: Connection, vault: Vault, default_units: int) -> None:

@@ -382,7 +382,7 @@ def test_forced_pause_kills_the_worker_and_writes_no_snapshot(world: World) -> N
     before = world.control.snapshots(task)
     world.command(task, "force-pause")
     world.step(2)
-    assert world.state(task) == "paused"
+    assert (world.state(task), world.view(task).epoch) == ("paused", 2)
     assert not worker.process.alive
     assert world.control.snapshots(task) == before
 

@@ -37,6 +37,7 @@ WORKER = "worker"
 _TOKEN = re.compile(r"tgw_(\d{1,18})_(\d{1,9})_([A-Za-z0-9_-]{20,100})")
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _SAID_BYTES_MAX = 16_000
+SESSIONS_MAX = 20_000
 
 
 def new_token(run_id: int, epoch: int) -> tuple[str, str]:
@@ -50,21 +51,34 @@ def _hash(token: str) -> str:
 
 
 class Roster(Operations):
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._sessions: dict[str, Session] = {}
+        """By the hash of their tokens."""
+
     def authenticate(self, token: str) -> Session:
         """Raises `Unauthorized`, or `Fenced` when the epoch of the token is over (I5)."""
         parsed = _TOKEN.fullmatch(token)
         if parsed is None:
             raise Unauthorized("this is no worker's token")
-        run_id, epoch = int(parsed[1]), int(parsed[2])
+        # A token found right once belongs to its run and epoch for good; whether that epoch is over, everything a
+        # session is good for looks up anew.
+        known = self._sessions.get(token_hash := _hash(token))
+        return known or self._authenticated(token_hash, int(parsed[1]), int(parsed[2]))
+
+    def _authenticated(self, token_hash: str, run_id: int, epoch: int) -> Session:
         with self.db.read() as tx:
             run = runs.find_run(tx, run_id)
         if run is None or epoch > run.epoch:
             raise Unauthorized("this is no worker's token")
         if epoch < run.epoch or run.token_hash is None:
             raise _superseded(run.key, epoch)
-        if not hmac.compare_digest(run.token_hash, _hash(token)):
+        if not hmac.compare_digest(run.token_hash, token_hash):
             raise Unauthorized("this is no worker's token")
-        return Session(run.task_id, run.id, run.key, epoch)
+        if len(self._sessions) >= SESSIONS_MAX:
+            self._sessions.clear()
+        session = self._sessions[token_hash] = Session(run.task_id, run.id, run.key, epoch)
+        return session
 
     def register(self, session: Session, *, pid: int, started: str) -> Assignment:
         """A worker process says which one it is; `started` as `model.process.started(pid)` gives it. May be repeated by
@@ -108,10 +122,12 @@ class Roster(Operations):
     def heartbeat(self, session: Session, beat: Beat) -> Orders:
         """Renews the lease. Raises `Fenced`."""
         with self.db.read() as tx:
-            now_in, run = self._present(tx, session, lock=False)
+            standing = runs.standing(tx, session.run_id)
+        if standing is None or standing.epoch != session.epoch:
+            raise _superseded(session.run_key, session.epoch)
         report = runs.Report(
-            run_id=run.id,
-            epoch=run.epoch,
+            run_id=session.run_id,
+            epoch=session.epoch,
             heard_at=self.clock.now(),
             phase=beat.phase,
             health=beat.health,
@@ -122,8 +138,8 @@ class Roster(Operations):
             tables=dict(beat.tables),
             error=dict(beat.error) if beat.error else None,
         )
-        self.attendance.hear(run.id, run.epoch, self.clock.ticks(), report)
-        return Orders("pause" if now_in.task.state is State.PAUSING else "run", run.snapshot_request)
+        self.attendance.hear(session.run_id, session.epoch, self.clock.ticks(), report)
+        return Orders("pause" if standing.state is State.PAUSING else "run", standing.snapshot_request)
 
     def store_snapshot(
         self,
@@ -263,9 +279,9 @@ class Roster(Operations):
 
     # --- inside ---
 
-    def _present(self, tx: Connection, session: Session, *, lock: bool = True) -> tuple[Situation, RunRow]:
+    def _present(self, tx: Connection, session: Session) -> tuple[Situation, RunRow]:
         """The task and its run, if the session still speaks for it. Raises `Fenced` (I5)."""
-        now_in = moves.find(tx, session.task_id, lock=lock)
+        now_in = moves.find(tx, session.task_id, lock=True)
         run = now_in.run if now_in else None
         if now_in is None or run is None or run.id != session.run_id:
             raise _superseded(session.run_key, session.epoch)

@@ -61,6 +61,32 @@ def fence(tx: Connection, held: RunRow, **values: Any) -> None:
     change_run(tx, held.id, epoch=held.epoch + 1, token_hash=None, restart_at=None, snapshot_request=None, **values)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a heartbeat needs to know: read once a second for each worker, so no more than that."""
+
+    epoch: int | None
+    """The one that may speak now; None: none may."""
+    state: State
+    snapshot_request: str | None
+
+
+def standing(tx: Connection, run_id: int) -> Standing | None:
+    """None for a run that is not its task's newest."""
+    row = tx.execute(_STANDING, {"the_run": run_id}).one_or_none()
+    if row is None:
+        return None
+    epoch, token_hash, state, request = row
+    return Standing(epoch if token_hash is not None else None, State(state), request)
+
+
+_STANDING = (
+    select(run.c.epoch, run.c.token_hash, task.c.state, run.c.snapshot_request)
+    .join(task, task.c.run_id == run.c.id)
+    .where(run.c.id == bindparam("the_run"))
+)
+
+
 def record_worker(tx: Connection, run_id: int, pid: int, started: str) -> None:
     """Which process the run's worker is, unless it said so itself already. Also when the epoch is over by now: it must
     be ended then."""

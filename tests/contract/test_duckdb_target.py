@@ -21,6 +21,7 @@ from tidegate.connect.target import Append, Clear, Net, Progress, Stored, Target
 from tidegate.errors import (
     ConfigInvalid,
     TargetBusy,
+    TargetExhausted,
     TargetMisfit,
     TargetNameClash,
     TargetPrivilegeMissing,
@@ -353,3 +354,20 @@ def test_rows_already_written_are_not_kept_in_memory_until_the_commit(run: Duckd
 
     run.write([Append(orders(), many())], Progress("2"))
     assert 5 << 20 < most < 100 << 20, "of 250 MB"
+
+
+def test_rows_too_wide_for_the_memory_allowed_end_the_write_and_not_the_file(run: DuckdbTarget, path: Path) -> None:
+    run.close()
+    small = DuckdbTarget(DuckdbConfig(path=str(path), memory_mb=128))
+    small.open(RUN, 1)
+    wide = "x" * (1 << 20)
+    rows = [batch(("id", "note"), *((str(n + m), wide) for m in range(8))) for n in range(10, 170, 8)]
+    with pytest.raises(TargetExhausted, match="128 MB"):
+        small.write([Append(orders(), rows)], Progress("2"))
+    assert small.open(RUN, 1) == Stored("1", {})
+    small.close()
+    run.open(RUN, 1)
+    run.write([Append(orders(), rows)], Progress("2"))
+    run.release()
+    with duckdb.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM shop.orders").fetchall() == [(161,)]

@@ -41,6 +41,11 @@ class DuckdbConfig(Config):
         pattern="^/",
         description="The file, as an absolute path on the machine where tasks run; made when the first task runs.",
     )
+    memory_mb: int = Field(
+        2048,
+        ge=128,
+        description="The most memory DuckDB may take for one write, in megabytes; only very wide rows need it.",
+    )
 
 
 class DuckdbTarget(Target):
@@ -58,7 +63,7 @@ class DuckdbTarget(Target):
 
     def __init__(self, config: DuckdbConfig) -> None:
         super().__init__(config)
-        self._file = DuckdbFile(Path(config.path))
+        self._file = DuckdbFile(Path(config.path), config.memory_mb)
         self._run = ""
         self._epoch = 0
 
@@ -151,6 +156,7 @@ class DuckdbTarget(Target):
             for step in steps:
                 applier.apply(step)
             state.advance(connection, self._run, progress)
+        self._file.shrink()
         self._file.yield_turn()
 
     def release(self) -> None:

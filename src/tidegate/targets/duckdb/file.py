@@ -33,21 +33,31 @@ _POLL_S = 0.02
 _LEAST_HOLD_S = 0.5
 """Shorter turns would spend more time on opening than on writing."""
 
+# Two compressions of long texts are off: with them a checkpoint of rows of 10 kB takes 10 to 70 seconds instead of 1 to
+# 3, and nothing is written meanwhile; without them such a table takes about twice the space.
 _SETTINGS = (
+    "SET disabled_compression_methods = 'dict_fsst,zstd'",
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET threads = 2",
-    "SET memory_limit = '192MB'",
     "SET preserve_insertion_order = false",
     "SET TimeZone = 'UTC'",
 )
 
 
+# How a commit or a checkpoint says it, in errors of other classes.
+_OUT_OF_MEMORY = ("failed to pin block", "could not allocate block", "Out of Memory Error")
+
+# Between writes DuckDB may keep this much of the file in memory.
+_KEPT_MB = 64
+
+
 class DuckdbFile:
     """At most one connection, opened by `connection()`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory_mb: int) -> None:
         self.path = path
+        self._memory_mb = memory_mb
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opened_at = 0.0
 
@@ -71,6 +81,15 @@ class DuckdbFile:
             with suppress(duckdb.Error):  # an invalidated database cannot even be closed in order
                 connection.close()
 
+    def shrink(self) -> None:
+        """Give back memory that was needed for one write only. A low limit during the write would not do: what DuckDB
+        must hold to commit and to checkpoint grows with the rows' width, and when it may not it gives up the file."""
+        if self._connection is None:
+            return
+        with suppress(duckdb.OutOfMemoryException):  # what is in use cannot be given back
+            self._connection.execute(f"SET memory_limit = '{_KEPT_MB}MB'")
+        self._connection.execute(f"SET memory_limit = '{self._memory_mb}MB'")
+
     def yield_turn(self) -> None:
         """Let go of the file if somebody waits for it and this turn was not too short."""
         if self._connection is None or time.monotonic() - self._opened_at < _LEAST_HOLD_S:
@@ -92,7 +111,7 @@ class DuckdbFile:
                 time.sleep(_POLL_S)
                 continue
             try:
-                for setting in _SETTINGS:
+                for setting in (*_SETTINGS, f"SET memory_limit = '{self._memory_mb}MB'"):
                     connection.execute(setting)
             except duckdb.Error as error:
                 connection.close()
@@ -139,9 +158,9 @@ class DuckdbFile:
         """The error table's class for what DuckDB says. Its message may quote cell values and is not shown (I8)."""
         at = f"{self.path}: {'.'.join(part for part in (table, column) if part)}".removesuffix(": ")
         text = str(error)
+        if isinstance(error, duckdb.OutOfMemoryException) or any(sign in text for sign in _OUT_OF_MEMORY):
+            return TargetExhausted(f"{at}: DuckDB needs more than {self._memory_mb} MB for rows as wide as these")
         match error:
-            case duckdb.OutOfMemoryException():
-                return TargetExhausted(f"{at}: out of memory")
             case duckdb.IOException():
                 return _io_error(at, text)
             case duckdb.TransactionException():

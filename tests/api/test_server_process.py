@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -19,17 +20,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tidegate.testing.servers import free_port
+from fixtures.postgres import NewDatabase
+from tidegate.testing.servers import PostgresServer, free_port
 
 START_DEADLINE_S = 60
 END_DEADLINE_S = 2.5
 
 
-def command(data_dir: Path, port: int, *flags: str) -> subprocess.Popen[str]:
+def command(data_dir: Path, port: int, *flags: str, **more: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
     return subprocess.Popen(
         [sys.executable, "-m", "tidegate", "server", "--port", str(port), *flags],
-        env=environment | {"TIDEGATE_DATA_DIR": str(data_dir)},
+        env=environment | {"TIDEGATE_DATA_DIR": str(data_dir)} | more,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -38,9 +40,9 @@ def command(data_dir: Path, port: int, *flags: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def server(data_dir: Path, port: int = 0, *flags: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def server(data_dir: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A server that answers, and what it said when it began to."""
-    process = command(data_dir, port, "--json", *flags)
+    process = command(data_dir, 0, "--json", **more)
     assert process.stdout is not None
     watchdog = threading.Timer(START_DEADLINE_S, process.kill)
     watchdog.start()
@@ -136,6 +138,22 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
     assert "environment.already_running" in said
 
 
+def test_a_second_server_on_the_same_store_is_refused(
+    tmp_path: Path, postgres: PostgresServer, database: NewDatabase
+) -> None:
+    shared = {
+        "TIDEGATE_STORE_URL": f"postgresql+psycopg://postgres@127.0.0.1:{postgres.port}/{database(prefix='store')}",
+        "TIDEGATE_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
+    }
+    with server(tmp_path / "one", **shared) as (_, first):
+        assert first["token"] is not None
+        code, said = refused(command(tmp_path / "two", 0, **shared))
+    assert code == 3
+    assert "environment.already_running" in said
+    with server(tmp_path / "two", **shared) as (_, second):
+        assert second["token"] is None
+
+
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
@@ -150,6 +168,22 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path, flags: list[str], part
     code, said = refused(command(tmp_path, free_port(), *flags))
     assert code == 3
     assert part in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("nonsense", "TIDEGATE_STORE_URL"),
+        ("mysql://u:canary-9@h/d", "TIDEGATE_STORE_URL"),
+        ("postgresql+psycopg://u:canary-9@127.0.0.1:1/d?connect_timeout=2", "store.unavailable"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_said_without_its_password(tmp_path: Path, url: str, part: str) -> None:
+    code, said = refused(command(tmp_path, 0, TIDEGATE_STORE_URL=url))
+    assert code == 3
+    assert part in said
+    assert "canary-9" not in said
     assert "Traceback" not in said
 
 

@@ -19,6 +19,7 @@ from tidegate.errors import (
     ServerUnreachable,
     SettingInvalid,
     SourceUnreachable,
+    StoreUnavailable,
     TaskInvalid,
     TidegateError,
     Unauthorized,
@@ -44,6 +45,7 @@ def lines(text: str) -> list[str]:
         (EnvironmentLacking, Exit.ENVIRONMENT),
         (SettingInvalid, Exit.ENVIRONMENT),
         (PortTaken, Exit.ENVIRONMENT),
+        (StoreUnavailable, Exit.ENVIRONMENT),
     ],
 )
 def test_a_refusal_is_two_a_failure_one_and_a_lacking_environment_three(error: type[TidegateError], code: Exit) -> None:

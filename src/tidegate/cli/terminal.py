@@ -21,6 +21,7 @@ from tidegate.errors import (
     SecretKeyWrong,
     ServerUnreachable,
     SettingInvalid,
+    StoreUnavailable,
     TidegateError,
     Unauthorized,
 )
@@ -39,20 +40,21 @@ class Exit(IntEnum):
     ENVIRONMENT = 3
 
 
+_ENVIRONMENT = (
+    AlreadyRunning,
+    EnvironmentLacking,
+    PortTaken,
+    SecretKeyWrong,
+    ServerUnreachable,
+    SettingInvalid,
+    StoreUnavailable,
+    Unauthorized,
+)
+
+
 def exit_code(error: TidegateError) -> Exit:
     """Which exit code an error has."""
-    if isinstance(
-        error,
-        (
-            AlreadyRunning,
-            EnvironmentLacking,
-            PortTaken,
-            SecretKeyWrong,
-            ServerUnreachable,
-            SettingInvalid,
-            Unauthorized,
-        ),
-    ):
+    if isinstance(error, _ENVIRONMENT):
         return Exit.ENVIRONMENT
     return Exit.BAD_REQUEST if error.status < 500 else Exit.FAILED
 

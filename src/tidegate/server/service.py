@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tidegate.engine import preflight
-from tidegate.errors import AlreadyRunning, EnvironmentLacking, PortTaken
+from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
 from tidegate.logs import configure
 from tidegate.model.lifecycle import STATES
 from tidegate.server.app import build
@@ -97,15 +97,18 @@ def sole(data_dir: Path) -> Iterator[None]:
 
 
 class Machinery:
-    """The store and what drives it. Raises on construction what `open_store` raises."""
+    """The store and what drives it. Raises on construction what `open_store` raises, and `SettingInvalid`."""
 
     def __init__(self, settings: Settings, url: str) -> None:
-        self._store = open_store(
-            settings.data_dir,
-            url=settings.store_url,
-            environment={KEY_ENV: settings.secret_key} if settings.secret_key else {},
-            default_units=settings.default_group_units,
-        )
+        try:
+            self._store = open_store(
+                settings.data_dir,
+                url=settings.store_url,
+                environment={KEY_ENV: settings.secret_key} if settings.secret_key else {},
+                default_units=settings.default_group_units,
+            )
+        except Invalid as error:
+            raise SettingInvalid(f"TIDEGATE_STORE_URL: {error.detail}") from error
         self.control = Control(self._store, preflight, limits=limits(settings))
         self._engine = LocalEngine(settings.worker_url or url, settings.data_dir, noticed=self._noticed)
         self._reconciler = Reconciler(self.control, self._engine)
@@ -150,28 +153,30 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     """Serve until SIGTERM or SIGINT. `announce` is called once requests are answered, `farewell` at the end with the
     number of workers that keep running; the process ends within `END_DEADLINE_S` of the signal.
 
-    Raises `PortTaken`, `AlreadyRunning`, `EnvironmentLacking`, `SecretKeyWrong`, `StoreUnavailable` before anything was
-    started.
+    Before anything was started it raises `PortTaken`, `AlreadyRunning`, `EnvironmentLacking`, `SettingInvalid`,
+    `SecretKeyWrong`, `StoreUnavailable`.
     """
     configure(settings.log_level)
     with listen(settings.host, settings.port) as bound, sole(settings.data_dir):
         url = url_of(bound)
         machinery = Machinery(settings, url)
-        token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
-
-        def started() -> None:
+        try:
+            token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
+            # Workers that are started before requests are answered wait in the socket's queue.
             machinery.start()
-            announce(Listening(url, token, token_file(settings.data_dir)))
 
-        def cut_off() -> None:
-            log.warning("server.cut_off", after_s=END_DEADLINE_S)
+            def started() -> None:
+                announce(Listening(url, token, token_file(settings.data_dir)))
+
+            def cut_off() -> None:
+                log.warning("server.cut_off", after_s=END_DEADLINE_S)
+                farewell(machinery.working())
+                os._exit(0)
+
+            _Http(build(machinery.control), started, cut_off).run(sockets=[bound])
             farewell(machinery.working())
-            os._exit(0)
-
-        _Http(build(machinery.control), started, cut_off).run(sockets=[bound])
-        working = machinery.working()
-        machinery.close()
-        farewell(working)
+        finally:
+            machinery.close()
 
 
 class _Http(uvicorn.Server):

@@ -153,11 +153,11 @@ class Roster(Operations):
     ) -> int:
         """Durable when it returns (I1); its id. `sortable` (as `Position.sortable()`) lets a position that goes back be
         refused (I2): `PositionWentBack`. The same snapshot sent again is stored once. Raises `Fenced`, `Invalid`."""
-        if kind not in list(SnapshotKind):
-            raise Invalid(f"kind: must be one of {', '.join(SnapshotKind)}")
         text = json.dumps(dict(state), ensure_ascii=False, separators=(",", ":"))
         with self.db.write() as tx:
             now_in, run = self._present(tx, session)
+            if kind not in list(SnapshotKind):
+                raise Invalid(f"kind: must be one of {', '.join(SnapshotKind)}")
             newest = runs.newest_snapshot(tx, run.id)
             if newest and sortable is not None and newest.sortable is not None and sortable < newest.sortable:
                 raise PositionWentBack(f"run {run.key} has a snapshot at {newest.position}, after {position}")
@@ -194,13 +194,13 @@ class Roster(Operations):
         """Something happened in the worker. The names in `WORKER_MOVES` change the state; others are recorded. One that
         was carried out already is accepted again and changes nothing. Raises `Fenced`, `Invalid`, `CommandRefused` when
         the state does not allow it (the worker goes on as its next heartbeat says)."""
-        if not _EVENT_NAME.fullmatch(name) or (name in EVENTS and name not in WORKER_MOVES):
-            raise Invalid("name: is not for a worker to say")
         said = (dict(error) if error else None, dict(facts or {}))
-        if len(json.dumps(said)) > _SAID_BYTES_MAX:
-            raise Invalid(f"error and facts: are more than {_SAID_BYTES_MAX} bytes")
         with self.db.write() as tx:
             now_in, run = self._present(tx, session)
+            if not _EVENT_NAME.fullmatch(name) or (name in EVENTS and name not in WORKER_MOVES):
+                raise Invalid("name: is not for a worker to say")
+            if len(json.dumps(said)) > _SAID_BYTES_MAX:
+                raise Invalid(f"error and facts: are more than {_SAID_BYTES_MAX} bytes")
             try:
                 self._happened(tx, now_in, run, name, *said)
             except IllegalMove:

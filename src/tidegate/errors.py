@@ -253,6 +253,11 @@ class TargetTableMissing(TargetError):
     advice = "Create it, or set create_tables: true in the task's target."
 
 
+class TargetTableGone(TargetError):
+    code, status, title = "target.table_gone", 409, "A target table was dropped, with the rows the run wrote"
+    advice = "Stop the task and Run it again to copy from scratch; an empty table in its place would not be the same."
+
+
 class TargetMisfit(TargetError):
     code, title = "target.misfit", "A target table cannot hold the source's rows"
     advice = "Change the target columns named, or let Tidegate create the table under another name."
@@ -363,7 +368,7 @@ class ServerUnreachable(TidegateError):
 
 class EnvironmentLacking(TidegateError):
     code, status, title = "environment.lacking", 500, "This machine lacks something the command needs"
-    advice = "Install what is named and run the command again."
+    advice = "Provide what is named and run the command again."
 
 
 class SettingInvalid(TidegateError):

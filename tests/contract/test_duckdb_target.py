@@ -371,3 +371,18 @@ def test_rows_too_wide_for_the_memory_allowed_end_the_write_and_not_the_file(run
     run.release()
     with duckdb.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM shop.orders").fetchall() == [(161,)]
+
+
+def test_a_table_made_again_under_its_name_is_known_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "lake.duckdb"
+    table = TargetTable("main", "Orders", ORDERS, WriteMode.UPSERT)
+    target = DuckdbTarget(DuckdbConfig(path=str(path)))
+    target.open(RUN, 1)
+    target.prepare(table, create=True, replace=False)
+    assert target.remade(RUN, table) is False
+    target.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute('CREATE TABLE main.saved AS FROM main."Orders"; DROP TABLE main."Orders"')
+        connection.execute('ALTER TABLE main.saved RENAME TO "Orders"')
+    assert target.remade(RUN, table) is True
+    target.close()

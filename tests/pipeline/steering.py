@@ -100,9 +100,6 @@ class _Log(LogReader):
     def acknowledge(self, position: Position) -> None:
         self._reader.acknowledge(position)
 
-    def behind_bytes(self, position: Position) -> int:
-        return self._reader.behind_bytes(position)
-
     def close(self) -> None:
         self._reader.close()
 

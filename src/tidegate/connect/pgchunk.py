@@ -130,7 +130,7 @@ def range_condition(table: TableSchema, keys: KeyRange | None, exactly: tuple[st
     """The SQL condition for a range of keys, or for one key."""
     if exactly is not None:
         return " and ".join(
-            f"t.{quote(name)} = {_value(table, name, text)}" for name, text in zip(table.key, exactly, strict=True)
+            f"t.{quote(name)} = {literal(text).strip()}" for name, text in zip(table.key, exactly, strict=True)
         )
     conditions = []
     if keys is not None and keys.after is not None:

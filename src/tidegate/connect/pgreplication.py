@@ -174,7 +174,6 @@ class PgLog(LogReader):
         self._closed = threading.Event()
         self._received = start.lsn
         self._acknowledged = 0
-        self._end = start.lsn
         self._connection = _open(conninfo)
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(start.lsn)} ({listed})'
@@ -200,9 +199,6 @@ class PgLog(LogReader):
     def acknowledge(self, position: Position) -> None:
         # I1: said by the caller, never derived here
         self._acknowledged = max(self._acknowledged, PgPosition.of(position).lsn)
-
-    def behind_bytes(self, position: Position) -> int:
-        return max(0, self._end - PgPosition.of(position).lsn)
 
     def close(self) -> None:
         self._closed.set()
@@ -264,12 +260,12 @@ class PgLog(LogReader):
             size += length
             message = bytes(data)
             if message[0] == 119:  # w
-                start, end, _ = _XLOG.unpack_from(message)
-                self._received, self._end = max(self._received, start), max(self._end, end)
+                start, _, _ = _XLOG.unpack_from(message)
+                self._received = max(self._received, start)
                 part = self._assembler.feed(message[25:])
             else:
                 end, _, wanted = _KEEPALIVE.unpack_from(message)
-                self._received, self._end = max(self._received, end), max(self._end, end)
+                self._received = max(self._received, end)
                 answer = answer or bool(wanted)
                 part = self._assembler.idle(end)
             if part is not None:

@@ -75,10 +75,6 @@ class LogReader(ABC):
         """The target holds everything up to here, and the snapshot that needs it is stored (I1)."""
 
     @abstractmethod
-    def behind_bytes(self, position: Position) -> int:
-        """How much log lies between the position and the end of the source's log as last heard."""
-
-    @abstractmethod
     def close(self) -> None:
         """Idempotent."""
 
@@ -163,6 +159,10 @@ class Source(ABC):
     @abstractmethod
     def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
         """Follow the log. Parts at or before the position do not come again."""
+
+    @abstractmethod
+    def behind_bytes(self, position: Position) -> int:
+        """How much log lies between the position and the end of the source's log. Quick."""
 
     @abstractmethod
     def now(self) -> SnapshotMark:

@@ -158,8 +158,6 @@ class Target(ABC):
     delivery: ClassVar[Delivery]
     modes: ClassVar[tuple[WriteMode, ...]]
     batch: ClassVar[BatchShape]
-    shared: ClassVar[bool] = False
-    """Whether keeping it open keeps others out, so that it must be let go of now and then."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -182,6 +180,11 @@ class Target(ABC):
     @abstractmethod
     def columns(self, table: TargetTable) -> list[TargetColumn] | None:
         """The existing table's columns; None if there is no such table."""
+
+    @abstractmethod
+    def remade(self, run: str, table: TargetTable) -> bool:
+        """Whether the existing table is another one than the run's task was fed into under this name: dropped and made
+        again, so that rows the run wrote are gone."""
 
     @abstractmethod
     def misfits(self, table: TargetTable) -> list[Misfit]:

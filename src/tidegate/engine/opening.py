@@ -17,7 +17,7 @@ from tidegate.errors import (
     PositionLost,
     SourceIdentityChanged,
     TargetPositionMismatch,
-    TargetTableMissing,
+    TargetTableGone,
     TaskInvalid,
 )
 from tidegate.model.position import Position
@@ -89,10 +89,7 @@ def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, sna
     left = _leave(plan, source, target, state, stored)
     source.log_state(plan.run, position)
     check_followed(plan, source, state.handoff.tables)
-    for copy in state.handoff.tables.values():
-        place = plan.place(copy.schema)
-        if target.columns(place) is None:
-            raise TargetTableMissing(f"{place} is gone")
+    check_fed(plan, target, (copy.schema for copy in state.handoff.tables.values()))
     return Opened(state, position, set(stored.entries) - left)
 
 
@@ -107,6 +104,16 @@ def _leave(plan: TablePlan, source: Source, target: Target, state: RunState, sto
     target.write([], Progress(stored.position, entries))
     source.drop_tables(plan.run, leaving)
     return set(entries)
+
+
+def check_fed(plan: TablePlan, target: Target, tables: Iterable[TableSchema]) -> None:
+    """Whether the target still has the tables the run wrote to (I3). Raises `TargetTableGone`."""
+    for schema in tables:
+        place = plan.place(schema)
+        if target.columns(place) is None:
+            raise TargetTableGone(f"{place} is gone")
+        if target.remade(plan.run, place):
+            raise TargetTableGone(f"{place} was dropped and made again")
 
 
 def check_followed(plan: TablePlan, source: Source, tables: Iterable[TableName]) -> list[TableName]:
@@ -150,7 +157,10 @@ def check_forward(source: Source, position: Position, snapshot_position: str | N
 
 
 def check_same_source(source: Source, entries: Mapping[str, str]) -> None:
-    """Raises `SourceIdentityChanged` when this is not the server and database the run was started on."""
-    was, now = json.loads(entries.get(SOURCE, "[]")), list(source.identity())
-    if was and was != now:
+    """Raises `SourceIdentityChanged` when this is not the server and database the run was started on, and
+    `TargetPositionMismatch` when the target does not know which that was."""
+    if SOURCE not in entries:
+        raise TargetPositionMismatch("the run's stored progress at the target is not whole")
+    was, now = json.loads(entries[SOURCE]), list(source.identity())
+    if was != now:
         raise SourceIdentityChanged(f"the run was started on {'/'.join(was)}, this is {'/'.join(now)}")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from tidegate.connect.capability import WriteMode
-from tidegate.connect.source import LogReader, SnapshotMark, Source
+from tidegate.connect.source import SnapshotMark, Source
 from tidegate.connect.target import Append, Clear, KeyRange, Step, Target, TargetTable
 from tidegate.engine import evolve
 from tidegate.engine.copy import ChunkRead, Copier, Stage
@@ -34,6 +34,8 @@ CHUNK_PAUSE_S = 0.5
 SNAPSHOT_DEADLINE_S = 60.0
 # How long to wait before asking again whether the log may go on.
 WAIT_S = 0.002
+# How often the source is asked where its log ends.
+LOOK_BEHIND_S = 1.0
 
 
 class Phase(StrEnum):
@@ -68,11 +70,8 @@ class Pipeline:
         self.phase = Phase.PREPARING
         self.position: Position | None = None
         """What the target holds, for those who watch."""
-        self.log: LogReader | None = None
-
-    def behind_bytes(self) -> int | None:
-        """How much of the source's log is not at the target yet; None while that is not known."""
-        return self.log.behind_bytes(self.position) if self.log is not None and self.position is not None else None
+        self.behind_bytes: int | None = None
+        """How much of the source's log was not at the target when last asked."""
 
     def run(self) -> None:
         opened = open_run(
@@ -109,9 +108,11 @@ class _Work:
         self._failures: dict[int, tuple[int, float]] = {}
         self._pending: deque[LogPart] = deque()
         self._gate: SnapshotMark | None = None
-        self._snapshot_at = time.monotonic()
+        # At once, so that a run that fails early has one to continue from.
+        self._snapshot_at = -self._plan.spec.snapshots.every_s
         self._snapshot_on_way = False
-        self._log = pipeline.log = self._source.log(self._plan.run, opened.position)
+        self._asked_at = 0.0
+        self._log = self._source.log(self._plan.run, opened.position)
         self._joiner = Joiner(self._plan, self._source)
         self._joiner.start(set(self._shapes))
         self._count_copy()
@@ -124,6 +125,11 @@ class _Work:
 
     def _show(self) -> None:
         self._owner.position = self._writer.position
+
+    def _look_behind(self) -> None:
+        if time.monotonic() - self._asked_at >= LOOK_BEHIND_S:
+            self._asked_at = time.monotonic()
+            self._owner.behind_bytes = self._source.behind_bytes(self._writer.reached)
 
     # --- ending ---
 
@@ -289,6 +295,7 @@ class _Work:
             self._store_reached()  # nothing happens in the tables: only so do they come in step
         waiting = next((part.committed_at_us for part in self._pending if part.transaction is not None), None)
         self._gauges.oldest_waiting(self._writer.oldest_waiting_us() or waiting)
+        self._look_behind()
         self._writer.let_go(idle=not self._pending and not busy)
 
     def _patience_s(self) -> float:

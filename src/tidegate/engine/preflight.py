@@ -14,8 +14,9 @@ from tidegate.connect.config import parse_config
 from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target, TargetTable
-from tidegate.engine.opening import check_forward, check_same_shape, check_same_source
+from tidegate.engine.opening import check_fed, check_forward, check_same_shape, check_same_source
 from tidegate.engine.plan import TablePlan
+from tidegate.engine.state import restored
 from tidegate.errors import (
     Retry,
     TargetLoop,
@@ -128,7 +129,7 @@ def _place_refusals(spec: TaskSpec, writes: Target, place: TargetTable) -> list[
 def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None) -> ContinueReport:
     """Whether the run can go on where it was: `position` is its newest snapshot's. Changes nothing.
 
-    Raises `PositionLost`, `SourceIdentityChanged`, `TargetPositionMismatch`, `TargetTableMissing` and what makes either
+    Raises `PositionLost`, `SourceIdentityChanged`, `TargetPositionMismatch`, `TargetTableGone` and what makes either
     end unusable.
     """
     with _ends(source, target) as (reads, writes):
@@ -141,10 +142,8 @@ def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, pos
         plan = TablePlan(run_key, 0, spec, spec.source.read, reads.database)
         check_same_shape(plan, stored.entries)
         state = reads.log_state(run_key, held)
-        for name in matches(spec, reads.tables()):
-            place = plan.place(reads.schema(name))
-            if not plan.grows and writes.columns(place) is None:
-                raise TargetTableMissing(f"{place} is gone")
+        tables = restored(stored.entries, reads).handoff.tables
+        check_fed(plan, writes, (copy.schema for name, copy in tables.items() if plan.takes(name)))
         return ContinueReport(state.behind_bytes, state.safe_bytes)
 
 

@@ -16,9 +16,6 @@ from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
 BATCH_BYTES_MAX = 16 << 20
-# A target that others wait for too is let go of this often, for so long.
-HOLD_MAX_S = 1.0
-SHARE_S = 0.05
 IDLE_RELEASE_S = 0.05
 
 
@@ -41,6 +38,8 @@ class Writer:
         self._ends_whole = True
         self._with_batch: Entries = {}
         self._committed: list[int] = []
+        self._begun_us: int | None = None
+        """When the source committed the transaction of which only a part is here yet."""
         self._bytes = 0
         self._written_at = 0.0
         self._held_since = 0.0
@@ -51,6 +50,7 @@ class Writer:
         self.reached = part.position
         self._ends_whole = part.ends
         self._bytes += part.bytes
+        self._begun_us = None if part.ends else part.committed_at_us
         if part.ends and part.transaction is not None:
             self._committed.append(part.committed_at_us)
 
@@ -72,7 +72,7 @@ class Writer:
         return max(0.0, self._written_at + self._target.batch.interval_s - time.monotonic())
 
     def oldest_waiting_us(self) -> int | None:
-        return self._committed[0] if self._committed else None
+        return self._committed[0] if self._committed else self._begun_us
 
     def flush(self) -> bool:
         """Write the batch if there is one. I4: it holds whole source transactions, or a part of one together with a
@@ -118,10 +118,6 @@ class Writer:
         if self._idle_since is not None and now - self._idle_since >= IDLE_RELEASE_S:
             self._target.release()
             self._held_since = 0.0
-        elif self._target.shared and now - self._held_since >= HOLD_MAX_S:
-            self._target.release()
-            self._held_since = 0.0
-            time.sleep(SHARE_S)
 
 
 def stamped(rows: Iterator[pa.RecordBatch], place: TargetTable, position: Position) -> Iterator[pa.RecordBatch]:

@@ -258,6 +258,10 @@ class PostgresSource(Source):
             key = identity
         return TableSchema(name or TableName(relation.schema, relation.name), tuple(columns), key, self.kind)
 
+    def behind_bytes(self, position: Position) -> int:
+        (end,) = self._one("select pg_catalog.pg_current_wal_insert_lsn()::text")
+        return max(0, parse_lsn(end) - PgPosition.of(position).lsn)
+
     def now(self) -> PgSnapshot:
         return PgSnapshot(self._one("select pg_catalog.pg_current_snapshot()::text")[0])
 

@@ -242,6 +242,7 @@ class Agent:
     def _state(self) -> dict[str, Any]:
         pipeline = self._pipeline
         used = os.times()
+        at_work = self._recovering is None and pipeline is not None and pipeline.position is not None
         counters = self._gauges.report() | {
             "memory_bytes": resident_bytes(),
             "cpu_s": round(used.user + used.system, 3),
@@ -251,8 +252,8 @@ class Agent:
             "health": "recovering" if self._recovering is not None else "steady",
             "position": str(pipeline.position) if pipeline and pipeline.position else None,
             "counters": counters,
-            "lag_s": round(self._gauges.lag_s(), 3),
-            "lag_bytes": pipeline.behind_bytes() if pipeline else None,
+            "lag_s": round(self._gauges.lag_s(), 3) if at_work else None,  # nobody knows how far it is behind else
+            "lag_bytes": pipeline.behind_bytes if pipeline and at_work else None,
             "error": problem(self._recovering) if self._recovering is not None else None,
         }
 

@@ -109,6 +109,13 @@ class DuckdbTarget(Target):
             found = None if connection is None else catalog.existing(connection, table.schema, table.name)
         return None if found is None else catalog.as_columns(found)
 
+    def remade(self, run: str, table: TargetTable) -> bool:
+        with self._visit() as connection:
+            found = None if connection is None else catalog.existing(connection, table.schema, table.name)
+            return (
+                connection is not None and found is not None and state.remade(connection, run, table.schema, table.name)
+            )
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._visit() as connection:
             found = None if connection is None else catalog.existing(connection, table.schema, table.name)
@@ -143,7 +150,7 @@ class DuckdbTarget(Target):
             own = (table.schema, table.name) in fed
             if not (empty or own or replace or table.mode is WriteMode.APPEND):
                 raise TargetNotEmpty(f"{table} holds rows that no run of this task wrote")
-            state.feed(connection, self._run, table.schema, table.name)
+            state.feed(connection, self._run, table.schema, table.name, applier.place(table))
             return empty
 
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:

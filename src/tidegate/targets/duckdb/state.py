@@ -101,7 +101,26 @@ def fed(connection: duckdb.DuckDBPyConnection, run: str) -> set[tuple[str, str]]
     return {(schema, name) for schema, name in connection.execute(query, [task_of(run)]).fetchall()}
 
 
-def feed(connection: duckdb.DuckDBPyConnection, run: str, schema: str, name: str) -> None:
-    """Note that the table's rows are this task's from now on."""
+def feed(connection: duckdb.DuckDBPyConnection, run: str, schema: str, name: str, place: str) -> None:
+    """Note that the table's rows are this task's from now on. A comment marks the table itself, so that another one
+    made under its name is known for what it is; somebody's own comment stays and marks it as well. `place` is
+    the table's whole quoted name."""
     if (schema, name) not in fed(connection, run):
         connection.execute("INSERT INTO tidegate.fed_table VALUES (?, ?, ?)", [schema, name, task_of(run)])
+    if _comment(connection, schema, name) is None:
+        connection.execute(f"COMMENT ON TABLE {place} IS 'fed by Tidegate'")
+
+
+def remade(connection: duckdb.DuckDBPyConnection, run: str, schema: str, name: str) -> bool:
+    """Whether the table, which exists, is another one than the task fed under this name."""
+    if not exists(connection) or (schema, name) not in fed(connection, run):
+        return False
+    return _comment(connection, schema, name) is None
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> str | None:
+    query = """SELECT comment FROM duckdb_tables()
+                WHERE database_name = current_database()
+                AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)"""
+    row = first(connection.execute(query, [schema, name]))
+    return None if row is None else row[0]

@@ -88,6 +88,11 @@ class PostgresTarget(Target):
             found = catalog.existing(cursor, table.schema, table.name)
         return None if found is None else catalog.as_columns(found)
 
+    def remade(self, run: str, table: TargetTable) -> bool:
+        with self._session() as connection, connection.cursor() as cursor:
+            found = catalog.existing(cursor, table.schema, table.name)
+            return found is not None and state.remade(cursor, run, table.schema, table.name)
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._session() as connection, connection.cursor() as cursor:
             found = catalog.existing(cursor, table.schema, table.name)

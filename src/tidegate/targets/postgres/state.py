@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
+from tidegate.connect.postgres import quoted
 from tidegate.connect.runkey import task_of
 from tidegate.connect.target import Progress, Stored
 from tidegate.errors import Fenced, TargetPositionMismatch
@@ -18,7 +19,7 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS tidegate.progress (
         run text, key text, value text NOT NULL, PRIMARY KEY (run, key))""",
     """CREATE TABLE IF NOT EXISTS tidegate.fed_table (
-        schema text, name text, task text, PRIMARY KEY (schema, name, task))""",
+        schema text, name text, task text, table_oid bigint NOT NULL, PRIMARY KEY (schema, name, task))""",
 )
 
 # Two sessions that create the same thing at once would both fail; any fixed number does.
@@ -111,8 +112,21 @@ def feeds(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> bool
 
 
 def feed(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> None:
-    """Note that the table's rows are this task's from now on."""
+    """Note that the table's rows are this task's from now on, and which table it is."""
     cursor.execute(
-        "INSERT INTO tidegate.fed_table (schema, name, task) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        (schema, name, task_of(run)),
+        """INSERT INTO tidegate.fed_table (schema, name, task, table_oid) VALUES (%s, %s, %s, %s::regclass::oid::int8)
+           ON CONFLICT (schema, name, task) DO UPDATE SET table_oid = excluded.table_oid""",
+        (schema, name, task_of(run), quoted(schema, name)),
+    )
+
+
+def remade(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> bool:
+    """Whether the table, which exists, is another one than the task fed under this name."""
+    return exists(cursor) and (
+        cursor.execute(
+            "SELECT FROM tidegate.fed_table WHERE schema = %s AND name = %s AND task = %s"
+            " AND table_oid <> %s::regclass::oid::int8",
+            (schema, name, task_of(run), quoted(schema, name)),
+        ).fetchone()
+        is not None
     )

@@ -110,7 +110,7 @@ class Writer:
                 self.entries.add(name)
 
     def let_go(self, *, idle: bool) -> None:
-        """Let others at the target: at once when there is nothing to do, now and then when there always is."""
+        """Let others at the target while there is nothing to do."""
         now = time.monotonic()
         self._idle_since = (self._idle_since or now) if idle and not self.batch else None
         if not self._held_since:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from tidegate.cli import picture
 from tidegate.cli.command import ProjectName, Session, TaskName, command
-from tidegate.errors import EnvironmentLacking, NotFound, TaskInvalid
+from tidegate.errors import EnvironmentLacking, NotFound, TaskInvalid, TidegateError
 from tidegate.model.document import SIZE_MAX_BYTES, load_documents
 from tidegate.model.task import parse_task
 
@@ -161,15 +161,20 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Create or change what files describe: tasks, data sources, resource groups.
 
-        Nothing is applied unless every document is well-formed. Running tasks go on as they are; a changed task takes
-        effect once it is submitted and opened again.
+        Nothing is applied unless every document is well-formed. A changed task takes effect once it is submitted, for
+        which it must not run, and continued or run again.
         """
         documents = [one for path in file for one in read(path, os.environ)]
         done = []
         for document in sorted(documents, key=lambda one: KINDS.index(one.kind)):
             outcome = apply_one(session, document)
             if document.kind == "task" and submit:
-                _submit(session, document.name, document.values["project"])
+                try:
+                    _submit(session, document.name, document.values["project"])
+                except TidegateError:
+                    kept = {"kind": document.kind, "name": document.name, "outcome": f"{outcome}, not submitted"}
+                    session.terminal.say(_applied(kept))
+                    raise
                 outcome += ", submitted"
             done.append({"kind": document.kind, "name": document.name, "outcome": outcome})
             session.terminal.say(_applied(done[-1]))

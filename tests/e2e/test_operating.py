@@ -39,6 +39,10 @@ def test_a_task_runs_pauses_goes_on_and_stops(world: World) -> None:
     assert site.workers() == []
     site.command(task, "continue")
     site.becomes(task, "Running")
+    eventually(
+        lambda: (site.task(task)["task"]["counters"] or {}).get("changes_written", 0) >= 49,
+        "the run's counters go on with its next worker",
+    )
 
     site.command(task, "stop")
     site.becomes(task, "Stopped")

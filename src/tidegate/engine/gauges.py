@@ -5,14 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from statistics import quantiles
 from typing import Any
 
 LAGS_KEPT = 4_096
 
 
+# What is counted over the whole run, whichever worker did it; the rest describes the present.
+TOTALS = (
+    "changes_read",
+    "changes_written",
+    "changes_contained",
+    "transactions",
+    "batches",
+    "patches",
+    "stalls",
+    "gate_waits",
+    "bytes_read",
+)
+
+
 class Gauges:
-    """Counters only grow within a worker; lags are of the latest transactions written."""
+    """Totals go on from the newest snapshot's when a worker is replaced; lags are of the latest transactions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,6 +73,16 @@ class Gauges:
         """How far the target is behind, from what was read."""
         since = self._behind_since
         return 0.0 if since is None else max(0.0, time.time() - since)
+
+    def totals(self) -> dict[str, int]:
+        """What a snapshot keeps for the run's next worker."""
+        with self._lock:
+            return {name: self._counters[name] for name in TOTALS}
+
+    def go_on_from(self, totals: Mapping[str, Any]) -> None:
+        """Begin with what earlier workers counted."""
+        with self._lock:
+            self._counters |= {name: int(totals[name]) for name in TOTALS if name in totals}
 
     def report(self) -> dict[str, Any]:
         with self._lock:

@@ -500,7 +500,7 @@ class _Work:
         }
         self._snapshot_at = time.monotonic()
         self._snapshot_on_way = True
-        state = {"phase": str(self._owner.phase), "tables": tables}
+        state = {"phase": str(self._owner.phase), "tables": tables, "counters": self._gauges.totals()}
         self._hooks.snapshot(Snapshot(kind, self._writer.position, state, request))
 
 

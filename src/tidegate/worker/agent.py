@@ -129,7 +129,9 @@ class Agent:
         start = given["start"] or {}
         read = ReadMode(start.get("read") or spec.source.read)
         plan = TablePlan(given["run"]["key"], given["run"]["epoch"], spec, read, source.database)
-        self._snapshot_position = given["snapshot"]["position"] if given["snapshot"] else None
+        if given["snapshot"]:
+            self._snapshot_position = given["snapshot"]["position"]
+            self._gauges.go_on_from(given["snapshot"]["state"].get("counters", {}))
         log.info("run.begins", run=plan.run, epoch=plan.epoch, task=spec.task, version=given["task"]["version"])
         patient = given.get("state") == "running"
         return self._attempts(plan, source, target, start.get("position"), patient)

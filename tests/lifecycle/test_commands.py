@@ -221,6 +221,14 @@ def test_what_was_not_edited_makes_no_new_version(world: World) -> None:
     assert len(world.control.versions(task)) == 1
 
 
+def test_a_new_version_is_refused_while_the_task_runs(world: World) -> None:
+    task = at_running(world)
+    world.control.edit_task(task, definition(units=3), actor="ann")
+    with pytest.raises(CommandRefused, match="pause or stop it first"):
+        world.control.submit(task, actor="ann")
+    assert len(world.control.versions(task)) == 1
+
+
 def test_a_kept_run_does_not_take_over_another_target(world: World) -> None:
     task = at_paused(world)
     world.control.edit_task(task, definition(target={"data_source": "lake", "write": "append"}), actor="ann")
@@ -657,6 +665,21 @@ def test_what_was_found_missing_before_somebody_acted_counts_for_nothing(world: 
     assert world.state(task) == "stopping"
 
 
+def test_what_was_found_missing_of_an_older_version_counts_for_nothing(world: World) -> None:
+    task = at_initialize(world)
+    world.jobs.at_once = False
+    world.step()
+    world.data_plane.missing = ["table public.orders"]
+    world.clock.advance(61)
+    world.step()
+    world.jobs.do_all()  # looked, but not acted upon yet
+    world.control.edit_task(task, definition(units=2), actor="ann")
+    world.control.submit(task, actor="ann")
+    world.data_plane.missing = []
+    world.step()
+    assert world.state(task) == "initialize"
+
+
 # --- the rest -------------------------------------------------------------------------------------------------
 
 
@@ -713,3 +736,36 @@ def test_a_masked_secret_sent_back_keeps_the_stored_one(world: World) -> None:
     world.control.edit_data_source("shop_db", config={**shown, "host": "db2"}, actor="ann")
     kind, config = world.control.data_source_side("shop_db")
     assert (kind, config["host"], config["password"]) == ("postgres", "db2", "s3cret-canary")
+
+
+def test_edits_with_a_stale_version_change_nothing(world: World) -> None:
+    control = world.control
+    control.edit_data_source("lake", description="one", version=1, actor="ann")
+    control.edit_group("default", units=9, version=1, actor="ann")
+    with pytest.raises(StaleVersion):
+        control.edit_data_source("lake", description="two", version=1, actor="bob")
+    with pytest.raises(StaleVersion):
+        control.delete_data_source("lake", version=1, actor="bob")
+    with pytest.raises(StaleVersion):
+        control.edit_group("default", units=1, version=1, actor="bob")
+    assert (control.data_source("lake").description, control.group("default").units) == ("one", 9)
+
+
+def test_the_admin_token_is_told_once_and_only_its_hash_is_kept(world: World) -> None:
+    kept: list[str] = []
+    token = world.control.first_token(kept.append)
+    assert token is not None
+    assert kept == [token]
+    assert world.control.first_token() is None
+    assert world.control.check_admin(token)
+    assert not world.control.check_admin(token + "x")
+    assert not [p for p in world.data_dir.rglob("*") if p.is_file() and token.encode() in p.read_bytes()]
+
+
+def test_a_token_that_could_not_be_kept_was_never_made(world: World) -> None:
+    def full_disk(token: str) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        world.control.first_token(full_disk)
+    assert world.control.first_token() is not None

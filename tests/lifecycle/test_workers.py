@@ -353,6 +353,24 @@ def _away() -> None:
     raise StoreUnavailable("the metadata store failed: OperationalError")
 
 
+def test_what_somebody_did_while_the_reconciler_was_looking_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's death is seen, and before anything is made of it the task is paused by force."""
+    task, worker = world.running()
+    worker.exit()
+
+    def look(seen: object) -> bool:
+        if world.state(task) == "running":
+            world.command(task, "force-pause")
+        return False
+
+    monkeypatch.setattr(world.engine, "alive", look)
+    world.step(2)
+    view = world.view(task)
+    assert (view.state, view.restarts) == ("paused", 0)
+
+
 # --- what workers say -----------------------------------------------------------------------------------------
 
 
@@ -363,6 +381,7 @@ def test_the_same_word_said_twice_counts_once(world: World) -> None:
     worker.say("pause_failed")
     worker.say("pause_failed")
     assert world.events(task).count("opened") == 1
+    assert "recovered" not in world.events(task)
     assert world.events(task).count("pause_failed") == 1
 
 

@@ -39,6 +39,7 @@ class Catalog(Desk):
                 return None
         token = f"tg_{secrets.token_urlsafe(32)}"
         with self.db.write() as tx:
+            self.db.alone(tx)
             if catalog.get_setting(tx, _ADMIN) is not None:
                 return None
             if keep is not None:

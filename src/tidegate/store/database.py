@@ -25,7 +25,7 @@ from tidegate.errors import EnvironmentLacking, Invalid, StoreUnavailable
 BUSY_S = 10
 STATEMENT_S = 30
 CONNECT_S = 5
-_MIGRATION_LOCK = 0x7469646567617465  # "tidegate", for pg_advisory_xact_lock
+_ALONE = 0x7469646567617465  # "tidegate", for pg_advisory_xact_lock
 
 _WRITES = "tidegate_writes"
 
@@ -70,6 +70,12 @@ class Database:
         ):
             yield connection
 
+    def alone(self, connection: Connection) -> None:
+        """Until the end of the write transaction nobody else is past this call: for what is made once and has no row to
+        lock yet."""
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ALONE)))
+
     def session(self) -> Connection:
         """A connection outside of transactions, to be closed by the caller. For what lasts as long as a session."""
         return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -82,8 +88,7 @@ class Database:
         config.set_main_option("script_location", "tidegate.store:migrations")
         config.set_main_option("path_separator", "os")
         with self.write() as connection:
-            if not self.is_sqlite:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            self.alone(connection)
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")

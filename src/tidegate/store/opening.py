@@ -56,6 +56,7 @@ def open_store(
             sealed = catalog.get_setting(tx, _KEY_CHECK)
         vault = Vault(find_key(data_dir, environment, may_create=sealed is None))
         with database.write() as tx:
+            database.alone(tx)
             sealed = catalog.get_setting(tx, _KEY_CHECK)
             if sealed is None:
                 _first_start(tx, vault, default_units)

@@ -367,6 +367,14 @@ class Machine(RuleBasedStateMachine):
     def a_table_is_dropped_or_made_again(self, faulty: bool) -> None:
         self.world.data_plane.missing = ["table public.orders"] if faulty else []
 
+    @rule(gone=st.booleans())
+    def a_look_notices_whether_a_table_is_there(self, gone: bool) -> None:
+        self.world.data_plane.missing = ["table public.orders"] if gone else []
+        self.world.data_plane.unreachable = False
+        self.time_passes(25.0)
+        self.world.jobs.do_all()
+        self._step()
+
     # --- the server and its machine ---
 
     @rule()

@@ -19,6 +19,8 @@ from tidegate.engine.snapshot import Desk, Snapshot
 from tidegate.model.task import TaskSpec, parse_task
 
 DEADLINE_S = 60.0
+# Shorter than the time to a periodic snapshot, at which some things are looked at again.
+FAILS_DEADLINE_S = 30.0
 
 
 def eventually(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -127,7 +129,7 @@ class Rig:
         self._join()
 
     def fails(self) -> BaseException:
-        eventually(lambda: self.error is not None, "the run fails")
+        eventually(lambda: self.error is not None, "the run fails", FAILS_DEADLINE_S)
         self._close()
         assert self.error is not None
         return self.error

@@ -36,8 +36,8 @@ class Janitor:
             self._clean(run)
             return False
         with self._db.write() as tx:
-            now_in = moves.find(tx, seen.task.id, lock=True)
-            if now_in is None or now_in.task.version != seen.task.version:
+            now_in = moves.still(tx, seen)
+            if now_in is None:
                 return False
             if now_in.run is not None and now_in.run.ended_at is None:
                 runs.change_run(tx, now_in.run.id, ended_at=self._clock.now())
@@ -54,8 +54,8 @@ class Janitor:
         if due:
             return False
         with self._db.write() as tx:
-            now_in = moves.find(tx, seen.task.id, lock=True)
-            if now_in is None or now_in.task.version != seen.task.version:
+            now_in = moves.still(tx, seen)
+            if now_in is None:
                 return False
             runs.discard_snapshots(tx, [run.id for run in runs.list_runs(tx, seen.task.id)])
             moves.move(tx, now_in, "removed", now=self._clock.now())

@@ -14,20 +14,18 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 
-from tidegate.errors import AlreadyRunning, DeadlinePassed, StoreUnavailable, TidegateError, WorkerLost
-from tidegate.model.lifecycle import OPERATING, STATES, IllegalMove, State, expires_in
+from tidegate.errors import AlreadyRunning, DeadlinePassed, StoreUnavailable
+from tidegate.model.lifecycle import OPERATING, STATES, State, expires_in
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
 from tidegate.server.detection import Detection
 from tidegate.server.janitor import Janitor
 from tidegate.server.jobs import Jobs, Threads, Work
-from tidegate.server.local_engine import Engine, Launch, Worker
-from tidegate.server.roster import new_token, spent
+from tidegate.server.keeper import Keeper
+from tidegate.server.local_engine import Engine, Worker
 from tidegate.store import moves, runs
 from tidegate.store.moves import Situation
-from tidegate.store.rows import Health, RunRow
 
 log = structlog.get_logger()
 
@@ -44,7 +42,7 @@ class Reconciler:
         self._lead = control.store.lead
         self._clock = control.clock
         self._limits = control.limits
-        self._engine = engine
+        self._keeper = Keeper(control, engine)
         self._jobs = jobs or Threads(control.limits.jobs, self._wake_all)
         self._janitor = Janitor(control, self._jobs)
         self._detection = Detection(control, self._jobs)
@@ -129,10 +127,11 @@ class Reconciler:
         present = {glance.task_id for glance in glances}
         self._since = {task: since for task, since in self._since.items() if task in present}
         for glance in glances:
-            if self._needs_a_look(glance):
+            facts = STATES[glance.state]
+            if facts.status == OPERATING or not facts.worker or not self._keeper.well(glance):
                 self._guarded("task", glance.task_id, partial(self._tend, glance.task_id))
         for run in strays:
-            self._end_stray(run)
+            self._keeper.end_stray(run)
         self._janitor.sweep()
         self._detection.sweep()
 
@@ -164,16 +163,6 @@ class Reconciler:
         except Exception as error:
             log.error("reconcile.crashed", what=what, which=which, error=type(error).__name__, exc_info=True)
 
-    def _needs_a_look(self, glance: runs.Glance) -> bool:
-        """Cheap: there may be thousands, and most just run."""
-        if STATES[glance.state].status == OPERATING or not STATES[glance.state].worker:
-            return True
-        if glance.worker is None or not glance.registered:
-            return True
-        worker = Worker(*glance.worker)
-        self._engine.watch(worker)
-        return not self._engine.alive(worker) or self._silent_s(glance.run_id, glance.epoch) > self._limits.lease_s
-
     def _tend(self, task: int) -> None:
         with self._db.read() as tx:
             now_in = moves.find(tx, task)
@@ -196,9 +185,9 @@ class Reconciler:
     def _act(self, now_in: Situation) -> bool:
         worker, run = STATES[now_in.task.state].worker, now_in.run
         if run is not None and run.worker_pid is not None and not (worker and run.token_hash is not None):
-            return self._end_worker(now_in, run)
+            return self._keeper.end(now_in, run, self._lasted_s(now_in))
         if worker and run is not None:
-            return self._keep_worker(now_in, run)
+            return self._keeper.keep(now_in, run)
         match now_in.task.state:
             case State.FORCE_PAUSING:
                 return self._move(now_in, "cut", facts={"worker": "ended"})
@@ -231,7 +220,7 @@ class Reconciler:
         log.warning("task.overdue", task=task.id, state=task.state.value)
         match facts.overdue:
             case "open_failed":
-                return self._write(now_in, lambda tx, now: self._fail(tx, now, error))
+                return self._fail(now_in, error)
             case "halted":
                 return self._janitor.halt(now_in, error)
             case "pause_failed":
@@ -242,165 +231,16 @@ class Reconciler:
                 return self._move(now_in, "cut", facts={"worker": "fenced"}, error=error)
         return False
 
-    def _fail(self, tx: Connection, now_in: Situation, error: dict[str, Any]) -> None:
-        if now_in.run is not None:
-            self._control.fail(tx, now_in, now_in.run, error, {}, actor=moves.SYSTEM)
-
-    # --- workers ---
-
-    def _silent_s(self, run_id: int, epoch: int) -> float:
-        ticks = self._clock.ticks()
-        return ticks - self._control.attendance.last(run_id, epoch, ticks)
-
-    def _keep_worker(self, now_in: Situation, run: RunRow) -> bool:
-        """The task is to have a worker, and none of an earlier epoch is there any more."""
-        if run.token_hash is None:
-            return self._launch(now_in, run) if self._restart_due(run) else False
-        silent_s = self._silent_s(run.id, run.epoch)
-        patience_s = self._limits.lease_s if run.registered_at is not None else self._limits.register_s
-        if run.worker_pid is None:
-            # The server died between starting it and writing that down: it will register, or it never lived.
-            return self._lost(now_in, run, "never spoke") if silent_s > patience_s else False
-        worker = Worker(run.worker_pid, run.worker_started or "")
-        self._engine.watch(worker)
-        if not self._engine.alive(worker):
-            code = self._engine.exit_code(worker)
-            return self._lost(now_in, run, "ended" if code is None else f"ended with {code}")
-        if silent_s > patience_s:
-            self._engine.kill(worker)
-            return self._lost(now_in, run, f"was silent for {silent_s:.0f} s")
-        return False
-
-    def _restart_due(self, run: RunRow) -> bool:
-        if run.restart_at is None:
-            return True
-        left_s = run.restart_at - self._clock.now()
-        return not 0 < left_s <= self._limits.backoff_max_s  # further away than it can be: the clock jumped
-
-    def _launch(self, now_in: Situation, run: RunRow) -> bool:
-        """A new epoch is stored before its worker exists, so that there are never two of one epoch (I5)."""
-        epoch = run.epoch + 1
-        token, token_hash = new_token(run.id, epoch)
-
-        def take(tx: Connection, now: Situation) -> None:
-            runs.change_run(
-                tx,
-                run.id,
-                epoch=epoch,
-                token_hash=token_hash,
-                worker_since=self._clock.now(),
-                registered_at=None,
-                opened_at=None,
-                restart_at=None,
-                phase="preparing",
-            )
-            facts = {"epoch": epoch}
-            moves.record(tx, now, "worker_started", now=self._clock.now(), facts=facts)
-
-        if not self._write(now_in, take):
-            return True
-        self._control.attendance.hear(run.id, epoch, self._clock.ticks())
-        try:
-            worker = self._engine.start(Launch(run.id, run.key, epoch, token))
-        except TidegateError as error:
-            with self._db.read() as tx:
-                again = moves.find(tx, now_in.task.id)
-            if again is not None and again.run is not None:
-                self._lost(again, again.run, f"could not be started: {error.detail}")
-            return False
-        log.info("worker.started", task=now_in.task.id, run=run.key, epoch=epoch, pid=worker.pid)
+    def _fail(self, seen: Situation, error: dict[str, Any]) -> bool:
         with self._db.write() as tx:
-            runs.record_worker(tx, run.id, worker.pid, worker.started)
-        return False
-
-    def _lost(self, now_in: Situation, run: RunRow, how: str) -> bool:
-        """The worker is gone: a new epoch takes over after a while, or the restarts are spent."""
-        now = self._clock.now()
-        error = problem(WorkerLost(f"the worker of run {run.key} (epoch {run.epoch}) {how}", epoch=run.epoch))
-
-        def lose(tx: Connection, now_in: Situation) -> None:
-            run = now_in.run
-            if run is None:
-                return
-            quick = run.restarts_quick + 1 if now - (run.worker_since or now) < self._limits.steady_s else 0
-            after_s = self._limits.restart_after_s(quick)
-            if 0 <= run.restarts_max <= run.restarts_spent:
-                self._fail(tx, now_in, spent(run, error))
-                return
-            runs.change_run(
-                tx,
-                run.id,
-                token_hash=None,
-                worker_pid=None,
-                worker_started=None,
-                opened_at=None,
-                restarts=run.restarts + 1,
-                restarts_spent=run.restarts_spent + 1,
-                restarts_quick=quick,
-                restart_at=now + after_s if after_s else None,
-                health=Health.RECOVERING.value,
-                error=error,
-            )
-            facts = {"epoch": run.epoch, "restart": run.restarts + 1, "after_s": after_s}
-            moves.record(tx, now_in, "worker_lost", now=now, error=error, facts=facts)
-
-        log.warning("worker.lost", task=now_in.task.id, run=run.key, epoch=run.epoch, how=how)
-        return self._write(now_in, lose)
-
-    def _end_worker(self, now_in: Situation, run: RunRow) -> bool:
-        """A process that has no business any more: it ends by itself, or is ended."""
-        if run.worker_pid is None:
-            return False
-        worker = Worker(run.worker_pid, run.worker_started or "")
-        self._engine.watch(worker)
-        if not self._engine.alive(worker):
-            self._engine.exit_code(worker)
-            with self._db.write() as tx:
-                runs.forget_worker(tx, run.id, worker.pid)
-            return True
-        said_its_last = now_in.task.state in (State.PAUSED, State.FAILURE, State.STOPPED)
-        if not said_its_last or self._lasted_s(now_in) > self._limits.linger_s:
-            self._engine.kill(worker)
-        return False
-
-    def _end_stray(self, run: RunRow) -> None:
-        """The process of a run that is over."""
-        if run.worker_pid is None:
-            return
-        worker = Worker(run.worker_pid, run.worker_started or "")
-        self._engine.watch(worker)
-        if self._engine.alive(worker):
-            self._engine.kill(worker)
-            return
-        self._engine.exit_code(worker)
-        with self._db.write() as tx:
-            runs.forget_worker(tx, run.id, worker.pid)
-        self.wake(run.task_id)
-
-    # --- writing ---
-
-    def _write(self, seen: Situation, change: Callable[[Connection, Situation], object]) -> bool:
-        """Do it if the task and its run's epoch are still as seen; whether it was done."""
-        with self._db.write() as tx:
-            now_in = moves.find(tx, seen.task.id, lock=True)
-            if not same(seen, now_in) or now_in is None:
-                return False
-            change(tx, now_in)
+            now_in = moves.still(tx, seen)
+            if now_in is not None and now_in.run is not None:
+                self._control.fail(tx, now_in, now_in.run, error, {}, actor=moves.SYSTEM)
         return True
 
     def _move(self, seen: Situation, name: str, **more: Any) -> bool:
-        try:
-            return self._write(seen, lambda tx, now: moves.move(tx, now, name, now=self._clock.now(), **more))
-        except IllegalMove:
-            log.error("reconcile.illegal_move", task=seen.task.id, state=seen.task.state.value, move=name)
-            return False
-
-
-def same(seen: Situation, now_in: Situation | None) -> bool:
-    """Whether nobody changed the task, and no epoch began or ended, since it was seen."""
-    if now_in is None or now_in.task.version != seen.task.version:
-        return False
-    before, after = seen.run, now_in.run
-    if before is None or after is None:
-        return before is after
-    return (before.id, before.epoch, before.token_hash) == (after.id, after.epoch, after.token_hash)
+        with self._db.write() as tx:
+            now_in = moves.still(tx, seen)
+            if now_in is not None:
+                moves.move(tx, now_in, name, now=self._clock.now(), **more)
+        return True

@@ -66,6 +66,19 @@ def get(tx: Connection, task_id: int, *, lock: bool = False) -> Situation:
     return found
 
 
+def still(tx: Connection, seen: Situation) -> Situation | None:
+    """The situation as it is now, locked, if nobody changed the task and no epoch began or ended since it was seen.
+    Otherwise None: what was decided by looking must not be done any more."""
+    now_in = find(tx, seen.task.id, lock=True)
+    if now_in is None or now_in.task.version != seen.task.version:
+        return None
+    before, after = seen.run, now_in.run
+    if before is None or after is None:
+        return now_in if before is after else None
+    same = (before.id, before.epoch, before.token_hash) == (after.id, after.epoch, after.token_hash)
+    return now_in if same else None
+
+
 def move(
     tx: Connection,
     now_in: Situation,

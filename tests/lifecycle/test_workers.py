@@ -9,6 +9,7 @@ import pytest
 from lifecycle.world import FakeWorker, ServerKilled, World
 from tidegate.errors import CommandRefused, Fenced, Invalid, PositionWentBack, StoreUnavailable, Unauthorized
 from tidegate.server.limits import Limits
+from tidegate.server.roster import new_token
 from tidegate.store.opening import Store
 
 
@@ -366,9 +367,27 @@ def test_what_somebody_did_while_the_reconciler_was_looking_holds(
         return False
 
     monkeypatch.setattr(world.engine, "alive", look)
-    world.step(2)
+    world.reconciler.tend(task)
+    world.step()
     view = world.view(task)
     assert (view.state, view.restarts) == ("paused", 0)
+
+
+def test_no_worker_is_started_for_a_task_that_was_paused_just_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, worker = world.running()
+    keep_beating(world, 70)
+    worker.exit()
+
+    def give_token(run: int, epoch: int) -> tuple[str, str]:
+        world.command(task, "force-pause")
+        return new_token(run, epoch)
+
+    monkeypatch.setattr("tidegate.server.keeper.new_token", give_token)
+    world.step(2)
+    assert world.state(task) == "paused"
+    assert len(world.engine.processes) == 1
 
 
 # --- what workers say -----------------------------------------------------------------------------------------

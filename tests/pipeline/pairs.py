@@ -10,6 +10,7 @@ import psycopg
 
 from pipeline.rig import Rig, spec
 from tidegate.connect.config import parse_config
+from tidegate.connect.postgres import quote
 from tidegate.connect.target import Target
 from tidegate.sources.postgres import PostgresSource
 from tidegate.targets.duckdb import DuckdbConfig, DuckdbTarget
@@ -142,6 +143,6 @@ class DuckPair(FromPostgres):
         with duckdb.connect(self.path) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             columns = connection.execute(f"DESCRIBE {table}").fetchall()
-            texts = [self.CANONICAL.get(type, "{0}::VARCHAR").format(f'"{name}"') for name, type, *_ in columns]
+            texts = [self.CANONICAL.get(type, "{0}::VARCHAR").format(quote(name)) for name, type, *_ in columns]
             found = connection.execute(f"SELECT {', '.join(texts)} FROM {table}").fetchall()
         return [dict(zip([name for name, *_ in columns], row, strict=True)) for row in found]

@@ -10,6 +10,7 @@ from tidegate.connect.capability import Check
 from tidegate.connect.postgres import PostgresConfig, connect, quoted, translated
 from tidegate.errors import (
     SourceAuthFailed,
+    SourceIdentityMissing,
     SourceLogDisabled,
     SourceNoFreeSlot,
     SourcePrivilegeMissing,
@@ -17,7 +18,7 @@ from tidegate.errors import (
     SourceVersionUnsupported,
     TidegateError,
 )
-from tidegate.model.schema import TableName
+from tidegate.model.schema import TableName, TableSchema
 
 OLDEST_MAJOR, NEWEST_MAJOR = 14, 18
 
@@ -141,3 +142,33 @@ def privilege_refusals(connection: psycopg.Connection[Any], table: TableName, oi
     if hidden:
         refused.append(SourcePrivilegeMissing(f"{table}: row level security binds the user, who needs BYPASSRLS"))
     return refused
+
+
+# What an UPDATE or DELETE of a table or partition puts into the log to find the row by: names of columns, NULL for all.
+_IDENTITY = """
+select n.nspname, c.relname, c.relreplident::text,
+       case when c.relreplident = 'f' then null else coalesce((
+         select array_agg(a.attname::text)
+           from pg_catalog.pg_index i
+           join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey::int2[])
+          where i.indrelid = c.oid and i.indimmediate and i.indisvalid
+            and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end), '{}') end
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.oid = %(oid)s or c.oid in (select relid from pg_catalog.pg_partition_tree(%(oid)s::oid::regclass) where isleaf)
+ order by c.oid <> %(oid)s, 1, 2
+"""
+_WHY = {"n": "REPLICA IDENTITY NOTHING", "d": "no primary key", "i": "the index of its replica identity is gone"}
+
+
+def identity_refusals(connection: psycopg.Connection[Any], table: TableSchema, oid: int) -> list[Exception]:
+    """Why updates and deletes of the table, or of a partition of it, cannot be followed: the first reason."""
+    for schema, name, identity, columns in connection.execute(_IDENTITY, {"oid": oid}).fetchall():
+        place = TableName(schema, name)
+        of = f"{table.name}" if place == table.name else f"{table.name}: its partition {place}"
+        if columns is not None and not columns:
+            why = f"{_WHY[identity]}: once followed, its own UPDATE and DELETE would be refused by the server"
+            return [SourceIdentityMissing(f"{of} has {why}" if identity != "i" else f"{of}: {why}")]
+        if columns is not None and not set(table.key) <= set(columns):
+            key, logged = ", ".join(table.key), ", ".join(columns)
+            return [SourceIdentityMissing(f"{of} has {logged} as its replica identity, not the key ({key})")]
+    return []

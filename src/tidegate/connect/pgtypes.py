@@ -119,18 +119,12 @@ class TableFacts(NamedTuple):
 
     oid: int
     partitioned: bool
-    identity: str
-    """`relreplident`."""
-    column_count: int
-    """All columns, generated ones too."""
 
 
 def read_facts(connection: psycopg.Connection[Any], table: TableName) -> TableFacts | None:
     """None if there is no such table (a partition is not one: its root is)."""
     row = connection.execute(
-        "select c.oid::int8, c.relkind = 'p', c.relreplident::text,"
-        " (select count(*) from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0"
-        "   and not a.attisdropped)"
+        "select c.oid::int8, c.relkind = 'p'"
         " from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p') and not c.relispartition"
         " and c.relpersistence = 'p'",

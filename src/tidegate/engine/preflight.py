@@ -14,7 +14,7 @@ from tidegate.connect.config import parse_config
 from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target, TargetTable
-from tidegate.engine.opening import check_fed, check_forward, check_same_shape, check_same_source
+from tidegate.engine.opening import check_fed, check_followed, check_forward, check_same_shape, check_same_source
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.state import restored
 from tidegate.errors import (
@@ -143,7 +143,9 @@ def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, pos
         check_same_shape(plan, stored.entries)
         state = reads.log_state(run_key, held)
         tables = restored(stored.entries, reads).handoff.tables
-        check_fed(plan, writes, (copy.schema for name, copy in tables.items() if plan.takes(name)))
+        kept = {name: copy.schema for name, copy in tables.items() if plan.takes(name)}
+        check_followed(plan, reads, kept)
+        check_fed(plan, writes, kept.values())
         return ContinueReport(state.behind_bytes, state.safe_bytes)
 
 

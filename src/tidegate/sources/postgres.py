@@ -17,7 +17,7 @@ from psycopg import errors as pg
 
 from tidegate.connect import pgtypes
 from tidegate.connect.capability import Check, WriteMode
-from tidegate.connect.pgcheck import connectivity, privilege_refusals
+from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
 from tidegate.connect.pgchunk import PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
 from tidegate.connect.pgreplication import PgLog
@@ -27,7 +27,6 @@ from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
-    SourceIdentityMissing,
     SourceNoKey,
     SourceSlotBusy,
     SourceTableUnknown,
@@ -57,7 +56,6 @@ class PostgresSource(Source):
     def __init__(self, config: PostgresConfig) -> None:
         self.config: PostgresConfig = config
         self._held: psycopg.Connection[Any] | None = None
-        self._types: dict[tuple[int, int], DataType] = {}
 
     # --- what it is and has ---
 
@@ -95,20 +93,12 @@ class PostgresSource(Source):
             if facts is None:
                 return [SourceTableUnknown(f"{table.name} does not exist in {self.config.database}")]
             refused = privilege_refusals(connection, table.name, facts.oid)
+            unfound = identity_refusals(connection, table, facts.oid)
         if not table.columns:
             refused.append(TaskInvalid(f"{table.name} has no columns that could be copied"))
         if mode is WriteMode.UPSERT and not table.key:
             refused.append(SourceNoKey(f"{table.name} has no primary key or replica identity index to upsert by"))
-        if facts.identity == "n" or (facts.identity == "d" and not table.key):
-            why = "REPLICA IDENTITY NOTHING" if facts.identity == "n" else "no primary key"
-            refused.append(
-                SourceIdentityMissing(
-                    f"{table.name} has {why}: once followed, its own UPDATE and DELETE would be refused by the server"
-                )
-            )
-        if facts.identity == "i" and not table.key:
-            refused.append(SourceIdentityMissing(f"{table.name}: the index of its replica identity is gone"))
-        return refused
+        return refused + unfound
 
     def parse_position(self, text: str) -> PgPosition:
         return PgPosition.parse(text)

@@ -39,6 +39,7 @@ SETTINGS: dict[str, Setting] = {
     "max_replication_slots": 20,
     "max_wal_senders": 20,
     "max_connections": 60,
+    "max_prepared_transactions": 20,
     "shared_buffers": "64MB",
     "max_wal_size": "1GB",
     "timezone": "UTC",

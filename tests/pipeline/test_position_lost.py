@@ -1,0 +1,101 @@
+"""The source no longer has the log a run needs: it says so, and copies nothing again by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.pairs import Pair
+from pipeline.rig import Rig
+from tidegate.errors import PositionLost, TidegateError
+from tidegate.testing.servers import PostgresServer, newest, oldest
+
+
+def make(pair: Pair) -> None:
+    pair.source.execute("create table public.a (id int primary key, n int)")
+    pair.source.execute("insert into a select i, i from generate_series(1, 50) i")
+
+
+def lost(pair: Pair, rig: Rig) -> PositionLost:
+    """The run cannot go on, and has touched nothing."""
+    position, rows = pair.position(rig), pair.arrived("select count(*) from a")
+    slots = pair.rows("select slot_name, confirmed_flush_lsn::text from pg_replication_slots")
+    rig.start()
+    error = rig.fails()
+    assert isinstance(error, PositionLost), error
+    assert f"tidegate_{rig.run}" in error.detail
+    assert pair.position(rig) == position
+    assert pair.arrived("select count(*) from a") == rows
+    assert pair.rows("select slot_name, confirmed_flush_lsn::text from pg_replication_slots") == slots
+    return error
+
+
+def paused(pair: Pair) -> Rig:
+    make(pair)
+    rig = pair.rig(["public.a"], write="append").start().opens().copied()
+    pair.source.execute("update a set n = 0 where id = 1")
+    rig.reaches(lambda: pair.arrived("select count(*) from a") == [(51,)])
+    rig.pause()
+    return rig
+
+
+def test_a_slot_that_was_dropped(each_pair: Pair) -> None:
+    pair = each_pair
+    rig = paused(pair)
+    pair.source.execute(f"select pg_drop_replication_slot('tidegate_{rig.run}')")
+    assert "no longer exists" in lost(pair, rig).detail
+
+
+def test_a_slot_that_was_made_again(each_pair: Pair) -> None:
+    pair = each_pair
+    rig = paused(pair)
+    pair.source.execute("update a set n = 7 where id = 2")
+    pair.source.execute(f"select pg_drop_replication_slot('tidegate_{rig.run}')")
+    pair.source.execute(f"select pg_create_logical_replication_slot('tidegate_{rig.run}', 'pgoutput')")
+    assert "the task needs the log from" in lost(pair, rig).detail
+
+
+def test_a_slot_that_was_moved_on_by_hand(pair: Pair) -> None:
+    rig = paused(pair)
+    pair.source.execute("update a set n = 7 where id = 2")
+    pair.source.execute(f"select pg_replication_slot_advance('tidegate_{rig.run}', pg_current_wal_lsn())")
+    lost(pair, rig)
+
+
+def test_a_slot_of_that_name_for_something_else(pair: Pair) -> None:
+    rig = paused(pair)
+    pair.source.execute(f"select pg_drop_replication_slot('tidegate_{rig.run}')")
+    pair.source.execute(f"select pg_create_logical_replication_slot('tidegate_{rig.run}', 'test_decoding')")
+    assert "test_decoding" in lost(pair, rig).detail
+
+
+def test_a_slot_dropped_under_a_running_run(pair: Pair) -> None:
+    make(pair)
+    rig = pair.rig(["public.a"]).start().opens().copied()
+    drop: Callable[[], object] = lambda: pair.source.execute(  # noqa: E731
+        "select pg_terminate_backend(active_pid), pg_sleep(0.05) from pg_replication_slots where active;"
+        f" select pg_drop_replication_slot('tidegate_{rig.run}')"
+    )
+    drop()
+    assert isinstance(rig.fails(), TidegateError)
+    pair.source.execute("update a set n = 7 where id = 2")
+    lost(pair, rig)
+
+
+@pytest.mark.parametrize("binaries", [oldest, newest], ids=["oldest", "newest"])
+def test_a_slot_the_server_gave_up(binaries: Callable[..., object]) -> None:
+    settings = {"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB", "wal_keep_size": "0"}
+    with PostgresServer(binaries(), settings=settings) as server:  # type: ignore[arg-type]
+        server.create_database("src")
+        pair = Pair(server, "src", "postgres")
+        rig = paused(pair)
+        for _ in range(4):
+            pair.target.execute("create table if not exists noise (t text)")
+            pair.target.execute("insert into noise select repeat('x', 1000) from generate_series(1, 5000)")
+            pair.target.execute("select pg_switch_wal()")
+        pair.target.execute("checkpoint")
+        status = pair.rows("select wal_status from pg_replication_slots")
+        assert status == [("lost",)]
+        assert "invalidated" in lost(pair, rig).detail
+        pair.close()

@@ -9,6 +9,7 @@ import pytest
 from pipeline.pairs import Pair
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
+from tidegate.connect.target import KeyRange
 from tidegate.errors import SourceIdentityMissing, SourceNoKey, SourcePrivilegeMissing, TaskInvalid, TidegateError
 from tidegate.model.schema import TableName
 from tidegate.sources.postgres import PostgresSource
@@ -234,6 +235,12 @@ def test_row_level_security_that_would_hide_rows_is_refused(pair: Pair, reader: 
     pair.source.execute("alter table a force row level security")
     (error,) = refused(reader, WriteMode.UPSERT)
     assert "row level security" in str(error)
+    chunk = reader.chunk(reader.schema(TableName("public", "a")), KeyRange(None, None))
+    chunk.lock()
+    chunk.mark()
+    with pytest.raises(SourcePrivilegeMissing):
+        list(chunk.rows()[1])
+    chunk.close()
     again = pair.rig(["public.a"], target={"schema": "again"})
     again.start()
     failure = again.fails()

@@ -92,6 +92,8 @@ def test_a_target_that_takes_long_does_not_cost_the_connection_to_the_source(
         write(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PostgresTarget, "write", slow)
+    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 100)
+    monkeypatch.setattr(pgreplication, "QUEUE_PARTS_MAX", 1)
     with PostgresServer(newest(), settings={"wal_sender_timeout": "1s"}) as server:
         server.create_database("src")
         impatient = Pair(server, "src", "postgres")

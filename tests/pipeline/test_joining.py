@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipeline.pairs import Pair
@@ -74,6 +76,9 @@ def test_a_table_whose_older_writers_are_still_open_joins_without_a_gap(pair: Pa
         lambda: pair.rows("select count(*) from pg_publication_tables where tablename = 'item_b'") == [(1,)],
         "the table is published",
     )
+    until = time.monotonic() + 0.5
+    rig.reaches(lambda: time.monotonic() > until)
+    assert events(rig, "table_joined") == []
     writer.execute("insert into item_b values (1000, 1)")
     writer.commit()
     writer.close()

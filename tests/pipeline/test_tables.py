@@ -155,7 +155,7 @@ def test_a_text_key_in_a_collation_of_its_own(old_pair: Pair, collation: str) ->
     )
     pair.source.execute(f'create table public.a (k text collate "{collation}" primary key, n int)')
     words = "case i % 4 when 0 then 'a' when 1 then 'B' when 2 then 'ä' else 'Z' end || i"
-    pair.source.execute(f"insert into a select {words}, i from generate_series(1, 100) i")
+    pair.source.execute(f"insert into a select {words}, i from generate_series(1, 400) i")
     rig = pair.rig(["public.a"]).start().opens()
     assert (rig.counters()["chunks_total"] == 1) == (collation == "nondeterministic")
     pair.source.execute("update a set k = upper(k) where n % 3 = 0")
@@ -305,6 +305,8 @@ def test_tables_that_inherit_are_tables_of_their_own(each_pair: Pair) -> None:
     pair.source.execute("truncate only parent")
     rig.reaches(lambda: pair.arrived("select count(*) from parent") == [(0,)])
     alone = pair.rig(["public.parent"], target={"schema": "alone"}).start().opens().copied()
+    published = f"select tablename from pg_publication_tables where pubname = 'tidegate_{alone.run}'"
+    assert pair.rows(published) == [("parent",)]
     pair.source.execute("insert into parent values (5, 5)")
     pair.source.execute("update parent set n = 6")
     alone.reaches(lambda: pair.arrived("select * from alone.parent") == [(5, 6)])

@@ -26,7 +26,8 @@ class Steering:
         self.holds_rows: Callable[[KeyRange], bool] = lambda keys: False
         """Which chunks wait after their snapshot was taken."""
         self.parts_allowed: int | None = None
-        """How many parts of transactions the log may still give; None: as many as there are."""
+        """How many parts with changes the log may still give; None: as many as there are. What has no changes (the
+        server's word of how far it has read, empty transactions of others) comes at any time and is never held."""
         self.parts_given = 0
         self.marked: list[KeyRange] = []
 
@@ -85,11 +86,11 @@ class _Log(LogReader):
             self._held = self._reader.take(timeout_s)
         if steering.parts_allowed is None:
             given, self._held = self._held, []
-            steering.parts_given += sum(part.transaction is not None for part in given)
+            steering.parts_given += sum(bool(part.changes) for part in given)
             return given
         if not self._held:
             return []
-        if self._held[0].transaction is not None:
+        if self._held[0].changes:
             if not steering.parts_allowed:
                 time.sleep(0.005)
                 return []

@@ -139,12 +139,14 @@ class Log:
     def __init__(self, reader: LogReader) -> None:
         self.reader = reader
         self.parts: list[LogPart] = []
-        """All parts of transactions so far."""
+        """All parts of transactions so far that changed something here."""
         self.idle: list[LogPart] = []
+        """The source's word of how far its log goes; transactions of others, which some servers name, are no more."""
 
     def more(self, timeout_s: float = 0.2) -> None:
         for part in self.reader.take(timeout_s):
-            (self.idle if part.transaction is None else self.parts).append(part)
+            others = part.transaction is None or not (part.changes or part.first_index)
+            (self.idle if others else self.parts).append(part)
 
     def until(self, done: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + DEADLINE_S

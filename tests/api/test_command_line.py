@@ -164,6 +164,14 @@ def test_the_second_of_two_at_once_is_told(driven: Api) -> None:
     assert "lifecycle.refused" in said.stderr
 
 
+def test_a_refusal_lists_what_is_offered_once(driven: Api) -> None:
+    running(driven)
+    said = tidegate(driven, "continue", TASK)
+    assert said.exit_code == 2
+    assert "offered: pause, force-pause, stop" in said.stderr
+    assert said.stderr.count("force-pause") == 1
+
+
 def test_continue_says_how_much_log_it_has_to_read(driven: Api) -> None:
     paused(driven)
     said = tidegate(driven, "continue", TASK)

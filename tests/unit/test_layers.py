@@ -16,14 +16,15 @@ MODULES = {
     for path in sorted(HOME.rglob("*.py"))
 }
 
-# For everybody: the tables of errors and settings.
-FREE = {"tidegate.errors", "tidegate.settings", "tidegate.logs"}
+# For everybody: the tables of errors, settings and fault points, and logging.
+FREE = {"tidegate.errors", "tidegate.settings", "tidegate.logs", "tidegate.faultpoint"}
 
 # What each part may import besides itself.
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "logs": set(),
+    "faultpoint": set(),
     "model": set(),
     "decode": {"model"},
     "connect": {"model", "decode"},

@@ -20,6 +20,7 @@ from tidegate.connect.pgposition import PgPosition, lsn_text
 from tidegate.connect.source import LogReader
 from tidegate.decode import pgoutput
 from tidegate.errors import PositionLost, SourceLogBroken, SourceUnreachable, TidegateError
+from tidegate.faultpoint import crossing
 from tidegate.model.change import Change, LogPart, Op
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
@@ -226,6 +227,7 @@ class PgLog(LogReader):
             if now - told_at >= FEEDBACK_EVERY_S or told != self._acknowledged:
                 told_at, told = now, self._acknowledged
                 self._tell(told, ask=now - heard_at > SILENCE_MAX_S / 3)
+                crossing("source.acknowledged")
             if waiting:
                 try:
                     self._queue.put(waiting, timeout=0.2)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tidegate.connect.source import ChunkMark, ChunkReader
 from tidegate.engine.handoff import Chunk, TableCopy
+from tidegate.faultpoint import crossing
 from tidegate.model.schema import TableSchema
 
 SPOOL_BYTES_MAX = 24 << 20
@@ -98,6 +99,7 @@ class ChunkRead:
     def mark(self) -> ChunkMark:
         """R2: called on the thread that writes the log, between two of its parts."""
         mark = self.reader.mark()
+        crossing("chunk.marked")
         self.stage = Stage.READING
         self._marked.set()
         return mark
@@ -105,6 +107,7 @@ class ChunkRead:
     def _work(self) -> None:
         try:
             self.reader.lock()
+            crossing("chunk.locked")
             self.stage = Stage.LOCKED
             if not self._marked.wait(MARK_DEADLINE_S):
                 raise TimeoutError("the chunk's snapshot was not taken in time")
@@ -113,6 +116,7 @@ class ChunkRead:
                 self.spool.add(batch)
             self.spool.seal()
             self.reader.close()
+            crossing("chunk.read")
             self.stage = Stage.READY
         except BaseException as error:  # noqa: BLE001  handed to the writer's thread
             self.error = error

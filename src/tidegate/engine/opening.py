@@ -20,6 +20,7 @@ from tidegate.errors import (
     TargetTableGone,
     TaskInvalid,
 )
+from tidegate.faultpoint import crossing
 from tidegate.model.position import Position
 from tidegate.model.schema import TableName, TableSchema
 
@@ -38,6 +39,7 @@ def open_run(
     """Take the run over at the target (I5), then begin or resume it. `start` is where a run without a full copy begins;
     `snapshot_position` is the newest snapshot's. Raises what makes either impossible."""
     stored = target.open(plan.run, plan.epoch)
+    crossing("run.taken")
     if stored is not None:
         return _resume(plan, source, target, stored, snapshot_position)
     if snapshot_position is not None:
@@ -52,6 +54,7 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
     schemas = plan.resolve(source)
     empty = {schema.name: prepare(plan, target, schema) for schema in schemas}
     position = source.begin(plan.run, [schema.name for schema in schemas])
+    crossing("run.begun")
     if start is not None:
         wanted = source.parse_position(start)
         if wanted < position:
@@ -62,6 +65,7 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
     for schema in schemas:
         entries |= state.add(planned_copy(plan, source, target, schema, empty[schema.name]))
     target.write([], Progress(str(position), entries))
+    crossing("run.planned")
     return Opened(state, position, set(entries))
 
 
@@ -86,6 +90,7 @@ def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, sna
     position = stored_position(source, stored)
     check_forward(source, position, snapshot_position)
     state = restored(stored.entries, source)
+    crossing("run.resumed")
     left = _leave(plan, source, target, state, stored)
     source.log_state(plan.run, position)
     check_followed(plan, source, state.handoff.tables)

@@ -24,6 +24,7 @@ from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Hooks, Snapshot, SnapshotKind
 from tidegate.engine.writer import Writer, stamped
 from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
+from tidegate.faultpoint import crossing
 from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
 from tidegate.model.position import Position
 from tidegate.model.schema import TableName, TableSchema
@@ -79,6 +80,7 @@ class Pipeline:
         )
         work = _Work(self, opened)
         try:
+            crossing("run.opened")
             self._hooks.opened()
             while not work.ended():
                 work.advance_copy()
@@ -155,6 +157,7 @@ class _Work:
         while time.monotonic() < until and not self._desk.abandoned:
             stored, refused = self._desk.answer()
             if stored is not None and not stored < self._writer.position:
+                crossing("source.acknowledging")
                 self._log.acknowledge(stored)  # I1
                 return True
             if refused is not None:
@@ -235,7 +238,9 @@ class _Work:
             steps.append(Clear(place, None if chunk.keys == KeyRange(None, None) else [chunk.keys]))
         steps.append(Append(place, rows))
         chunk.state, chunk.rows = ChunkState.DONE, read.spool.rows
+        crossing("chunk.writing")
         self._writer.write(steps, self._writer.position, self._state.chunk_entry(copy, chunk))
+        crossing("chunk.written")
         self._failures.pop(id(chunk), None)
         self._gauges.add("bytes_read", read.spool.bytes)
         self._copier.done(read)
@@ -309,9 +314,11 @@ class _Work:
             return False
         if not self._visible(part):
             self._gauges.add("gate_waits")
+            crossing("handoff.gated")
             return True
         if self._handoff.stalls(part, self._writer.position):
             self._gauges.add("stalls")
+            crossing("handoff.stalled")
             return True
         return False
 
@@ -369,6 +376,7 @@ class _Work:
         copy.patches[key] = mark
         self._writer.remember(self._state.patch_entry(copy, key))
         self._gauges.add("patches")
+        crossing("handoff.patched")
 
     # --- the tables' shapes ---
 
@@ -463,6 +471,7 @@ class _Work:
             return
         settled = self._handoff.settle(self._writer.position)
         if settled:
+            crossing("handoff.settled")
             # Travels with the next write; until then the stored chunks say the same.
             self._writer.remember(self._state.settled_entries(settled, self._writer.entries))
             self._count_copy()
@@ -473,6 +482,7 @@ class _Work:
         stored, refused = self._desk.answer()
         if stored is not None:
             self._snapshot_on_way = False
+            crossing("source.acknowledging")
             self._log.acknowledge(stored)  # I1: the target holds it and the snapshot naming it is stored
         if refused is not None:
             self._snapshot_on_way = False
@@ -501,6 +511,7 @@ class _Work:
         self._snapshot_at = time.monotonic()
         self._snapshot_on_way = True
         state = {"phase": str(self._owner.phase), "tables": tables, "counters": self._gauges.totals()}
+        crossing("snapshot.due")
         self._hooks.snapshot(Snapshot(kind, self._writer.position, state, request))
 
 

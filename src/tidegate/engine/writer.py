@@ -11,6 +11,7 @@ from tidegate.connect.target import Progress, Step, Target, TargetTable
 from tidegate.engine.batcher import TEXT, Batcher, instant
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.state import Entries
+from tidegate.faultpoint import crossing
 from tidegate.model.change import LogPart, Op
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
@@ -84,6 +85,7 @@ class Writer:
         batch, entries, committed = self.batch, self._with_batch, self._committed
         self._bytes = 0
         self.batch, self._with_batch, self._committed = Batcher(self._place), {}, []
+        crossing("batch.writing")
         self.write(batch.steps(), self.reached, entries)
         self._written_at = time.monotonic()
         self._gauges.written(committed)
@@ -102,6 +104,7 @@ class Writer:
         if not self._held_since:
             self._held_since = time.monotonic()
         self._target.write(steps, Progress(str(position), entries))
+        crossing("batch.committed")
         self.position = position
         for name, text in entries.items():
             if text is None:

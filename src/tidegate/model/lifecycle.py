@@ -291,13 +291,11 @@ def _elsewhere(state: State, moves: list[Move]) -> str:
 
 
 def refused(state: State, name: str, held: Held, *, task: str, **facts: Any) -> CommandRefused:
-    """The refusal of a command, with the status and what is allowed instead."""
+    """The refusal of a command, with the status and, as its `offers`, what is allowed instead."""
     offered = offers(state, held)
     reason = next((offer.reason for offer in offered if offer.command == name), "")
-    allowed = [offer.command for offer in offered if offer.allowed]
-    instead = f"allowed now: {', '.join(allowed)}" if allowed else "no command is allowed now"
     return CommandRefused(
-        f"{name} was refused for task {task}: {reason}; {instead}",
+        f"{name} was refused for task {task}: {reason}",
         state=state.value,
         status=STATES[state].status,
         offers=[{"command": o.command, "allowed": o.allowed, "reason": o.reason} for o in offered],

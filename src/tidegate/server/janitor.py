@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from tidegate.errors import ObjectMissing, TidegateError
+from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
 from tidegate.server.jobs import Job, Jobs, Outcome, Work
@@ -82,7 +83,10 @@ class Janitor:
                 source, target = control.sides(tx, moves.get_any(tx, run.task_id).task.project_id, spec)
         except ObjectMissing as error:
             return [error]
-        return control.data_plane.forget(run.key, spec, source, target)
+        crossing("leftover.removing")
+        left = control.data_plane.forget(run.key, spec, source, target)
+        crossing("leftover.removed")
+        return left
 
     def collect(self, outcome: Outcome) -> None:
         """Write down what became of it."""

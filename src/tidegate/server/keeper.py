@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from tidegate.errors import TidegateError, WorkerLost
+from tidegate.faultpoint import crossing
 from tidegate.model.lifecycle import State
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
@@ -91,6 +92,7 @@ class Keeper:
             )
             moves.record(tx, still, "worker_started", now=now, facts={"epoch": epoch})
         self._control.attendance.hear(run.id, epoch, self._clock.ticks())
+        crossing("worker.launching")
         try:
             worker = self._engine.start(Launch(run.id, run.key, epoch, token))
         except TidegateError as error:
@@ -100,6 +102,7 @@ class Keeper:
                 self._lost(again, again.run, f"could not be started: {error.detail}")
             return False
         log.info("worker.started", task=now_in.task.id, run=run.key, epoch=epoch, pid=worker.pid)
+        crossing("worker.launched")
         with self._db.write() as tx:
             runs.record_worker(tx, run.id, worker.pid, worker.started)
         return False

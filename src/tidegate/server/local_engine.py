@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tidegate.errors import EnvironmentLacking
+from tidegate.faultpoint import VARIABLE
 from tidegate.model.process import started
 
 PREFIX = "TIDEGATE_"
@@ -78,7 +79,9 @@ class LocalEngine:
         self._noticed = noticed
         inherited = os.environ if environment is None else environment
         # The server's own settings, its secret key among them, are none of the workers' business (I8).
-        self._environment = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
+        self._environment = {
+            name: value for name, value in inherited.items() if not name.startswith(PREFIX) or name == VARIABLE
+        }
         self._command = list(command)
         self._lock = threading.RLock()
         self._watched: dict[Worker, int] = {}

@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from tidegate import faultpoint
 from tidegate.engine import preflight
 from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
 from tidegate.logs import configure
@@ -157,6 +158,7 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     `SecretKeyWrong`, `StoreUnavailable`.
     """
     configure(settings.log_level)
+    faultpoint.arm_from_environment()
     with listen(settings.host, settings.port) as bound, sole(settings.data_dir):
         url = url_of(bound)
         machinery = Machinery(settings, url)

@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 
 from tidegate.errors import EnvironmentLacking, Invalid, StoreUnavailable
+from tidegate.faultpoint import crossing
 
 BUSY_S = 10
 STATEMENT_S = 30
@@ -69,6 +70,8 @@ class Database:
             connection.execution_options(**{_WRITES: True}).begin(),
         ):
             yield connection
+            crossing("store.committing")
+        crossing("store.committed")
 
     def alone(self, connection: Connection) -> None:
         """Until the end of the write transaction nobody else is past this call: for what is made once and has no row to

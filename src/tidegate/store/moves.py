@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, select
 
 from tidegate.errors import NotFound, StaleVersion
+from tidegate.faultpoint import crossing
 from tidegate.model.lifecycle import Held, State, next_state
 from tidegate.store.rows import EventRow, RunRow, TaskRow, columns, read, width
 from tidegate.store.tables import key_event, run, snapshot, task
@@ -98,6 +99,7 @@ def move(
     """
     before = now_in.task
     target = next_state(before.state, name, now_in.held)
+    crossing("move.deciding")
     changed = tx.execute(
         task.update()
         .where(task.c.id == before.id, task.c.version == before.version, task.c.state == before.state.value)
@@ -113,6 +115,7 @@ def move(
         raise StaleVersion(f"task {before.name} was changed meanwhile")
     after = get_any(tx, before.id)
     record(tx, after, name, now=now, actor=actor, error=error, facts=facts, states=(before.state, target))
+    crossing("move.recorded")
     return after
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from tidegate import logs
+from tidegate import faultpoint, logs
 from tidegate.worker.agent import Agent
 from tidegate.worker.link import Link
 
@@ -16,6 +16,7 @@ TERMINATED = 143
 
 def main() -> int:
     logs.configure("info")
+    faultpoint.arm_from_environment()
     agent = Agent(Link(os.environ.pop("TIDEGATE_WORKER_URL"), os.environ.pop("TIDEGATE_WORKER_TOKEN")))
     asked = False
 

@@ -23,6 +23,7 @@ from tidegate.engine.plan import TablePlan
 from tidegate.engine.preflight import open_source, open_target
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, Retry, ServerUnreachable, TidegateError
+from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.model.task import parse_task
 from tidegate.worker.link import Link
@@ -95,6 +96,7 @@ class Agent:
     def run(self) -> int:
         try:
             given = self._register()
+            crossing("run.registered")
         except TidegateError as error:
             log.error("worker.not_registered", code=error.code, detail=error.detail)
             return 1
@@ -206,6 +208,7 @@ class Agent:
         if self._desk.abandoned:
             return FENCED_CODE
         if self._desk.ending is SnapshotKind.PAUSE:
+            crossing("pause.drained")
             self._outbox.event("drained")
         return 0 if self._outbox.close(GOODBYE_DEADLINE_S) else 1
 
@@ -222,7 +225,9 @@ class Agent:
             if self._recovering is None:
                 self._worked_at = time.monotonic()
             try:
+                crossing("lease.renewing")
                 orders = self._link.post("heartbeat", self._state())
+                crossing("lease.renewed")
                 self._heard_at = time.monotonic()
             except ServerUnreachable:
                 continue  # the run goes on; it is adopted again when the server is back

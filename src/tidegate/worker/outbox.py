@@ -17,6 +17,7 @@ import structlog
 
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, ServerUnreachable, TidegateError
+from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.worker.link import Link
 
@@ -95,7 +96,9 @@ class Outbox:
         until = time.monotonic() + patience_s
         while True:
             try:
+                crossing("snapshot.sending")
                 self._link.post("snapshot", body)
+                crossing("snapshot.answered")
                 desk.stored(snapshot.position)
                 return
             except ServerUnreachable as error:

@@ -22,6 +22,7 @@ from tidegate.errors import (
     TargetUnreachable,
     TidegateError,
 )
+from tidegate.faultpoint import crossing
 from tidegate.model.schema import Column, DataType
 from tidegate.targets.duckdb import catalog, state, types
 from tidegate.targets.duckdb.apply import Applier, Refused
@@ -162,7 +163,9 @@ class DuckdbTarget(Target):
         with self._fenced() as (connection, applier):
             for step in steps:
                 applier.apply(step)
+            crossing("batch.staged")
             state.advance(connection, self._run, progress)
+            crossing("batch.positioned")
         self._file.shrink()
         self._file.yield_turn()
 

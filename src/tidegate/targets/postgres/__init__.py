@@ -22,6 +22,7 @@ from tidegate.errors import (
     TargetUnreachable,
     TidegateError,
 )
+from tidegate.faultpoint import crossing
 from tidegate.model.schema import Column, DataType, Kind
 from tidegate.targets.postgres import catalog, state
 from tidegate.targets.postgres.apply import Applier, CopyFailed
@@ -166,7 +167,9 @@ class PostgresTarget(Target):
                 applier.refresh(cursor)
             for step in steps:
                 applier.apply(cursor, step)
+            crossing("batch.staged")
             state.advance(cursor, self._run, progress)
+            crossing("batch.positioned")
 
     def release(self) -> None:
         """Nobody is kept out."""

@@ -315,6 +315,11 @@ class ConfigInvalid(TidegateError):
     advice = "Correct the field named; nothing was changed."
 
 
+class SecretNeeded(TidegateError):
+    code, status, title = "data_source.secret_needed", 422, "A stored secret is not sent to a changed address"
+    advice = "Give the password again together with the change; nothing was changed."
+
+
 class ConnectorUnknown(TidegateError):
     code, status, title = "connector.unknown", 422, "There is no connector of that name"
     advice = "Use one of the connectors listed."

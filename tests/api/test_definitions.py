@@ -22,11 +22,46 @@ def code_of(api: Api, method: str, path: str, **more: Any) -> tuple[int, str]:
 def test_a_data_source_is_saved_shown_masked_edited_and_deleted(api: Api) -> None:
     made = api.ask("POST", "/data-sources", expect=201, json=data_source("shop"))
     assert (made["config"]["password"], made["config"]["database"]) == (MASK, "shop")
-    edited = api.ask("PUT", "/data-sources/shop", json={"config": made["config"] | {"host": "db.example"}})
-    assert (edited["config"]["host"], edited["version"]) == ("db.example", made["version"] + 1)
+    edited = api.ask("PUT", "/data-sources/shop", json={"config": made["config"] | {"database": "more"}})
+    assert (edited["config"]["database"], edited["version"]) == ("more", made["version"] + 1)
     assert api.control.data_source_side("shop")[1]["password"] == CANARY
     assert api.ask("DELETE", "/data-sources/shop", expect=204) is None
     assert api.ask("GET", "/data-sources") == []
+
+
+CHANGED_ADDRESSES = [{"host": "db.example"}, {"port": 2}, {"user": "other"}, {"sslmode": "disable"}]
+
+
+@pytest.mark.parametrize("change", CHANGED_ADDRESSES, ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("password", ["masked", "left out"])
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/data-sources/shop"), ("POST", "/data-sources/shop/test")])
+def test_a_stored_password_is_not_sent_to_a_changed_address(
+    stocked: Api, method: str, path: str, password: str, change: dict[str, Any]
+) -> None:
+    held = stocked.ask("GET", "/data-sources/shop")
+    config = held["config"] | change
+    if password == "left out":
+        del config["password"]
+    said = stocked.ask(method, path, expect=422, json={"config": config})
+    assert (said["code"], [one["field"] for one in said["errors"]]) == (
+        "data_source.secret_needed",
+        ["config.password"],
+    )
+    assert next(iter(change)) in said["detail"]
+    assert "password again" in said["advice"]
+    assert stocked.ask("GET", "/data-sources/shop") == held
+
+
+def test_a_changed_address_is_taken_with_its_password(stocked: Api) -> None:
+    config = data_source("shop", host="db.example", password="given again")["config"]
+    assert stocked.ask("PUT", "/data-sources/shop", json={"config": config})["config"]["host"] == "db.example"
+    assert stocked.control.data_source_side("shop")[1]["password"] == "given again"
+
+
+def test_an_address_without_a_stored_password_may_change(api: Api) -> None:
+    made = api.ask("POST", "/data-sources", expect=201, json=data_source("shop", password=""))
+    edited = api.ask("PUT", "/data-sources/shop", json={"config": made["config"] | {"host": "db.example"}})
+    assert edited["config"]["host"] == "db.example"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ The API's validation, its JSON Schema, the CLI's help and the connector's page d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
@@ -20,6 +20,10 @@ class Config(BaseModel):
     """Unknown fields are refused, and values are never coerced from another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    keeps_secrets: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may be edited while stored secrets are kept: they change neither where a secret is sent nor to whom
+    it belongs nor how its way is protected. Changing any other needs the secrets given again (I8)."""
 
 
 C = TypeVar("C", bound=Config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import psycopg
 from psycopg import errors as pg
@@ -53,6 +53,8 @@ SESSION = {
 
 class PostgresConfig(Config):
     """How to reach one PostgreSQL database."""
+
+    keeps_secrets: ClassVar[frozenset[str]] = frozenset({"database", "connect_timeout_s"})
 
     host: str = Field(min_length=1, description="Host name or address, or the folder of a Unix socket.")
     port: int = Field(5432, ge=1, le=65535, description="Port.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.connect.config import Config, parse_config, secret_fields
-from tidegate.errors import InUse, Invalid
+from tidegate.errors import InUse, Invalid, SecretNeeded
 from tidegate.model.task import checked_name
 from tidegate.server.connectivity import roles
 from tidegate.server.desk import Desk, sealed_for
@@ -142,7 +142,7 @@ class Catalog(Desk):
         actor: str,
     ) -> DataSourceView:
         """`config` replaces the settings whole; a secret that is left out or `MASK` is kept. Workers take it when they
-        next start. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`."""
+        next start. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`, `SecretNeeded`."""
         values: dict[str, Any] = {}
         if description is not None:
             _check_description(description)
@@ -151,7 +151,7 @@ class Catalog(Desk):
             row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name, lock=True)
             catalog.demand_version(row, version)
             if config is not None:
-                plain, hidden = _split(row.kind, self._with_kept_secrets(row, config), name)
+                plain, hidden = self._edited(row, config)
                 sealed = self.store.vault.seal(hidden, sealed_for(row.project_id, name))
                 values |= {"config": plain, "secrets": sealed}
             catalog.change_data_source(tx, row, now=self.clock.now(), **values)
@@ -166,18 +166,31 @@ class Catalog(Desk):
 
     def data_source_side(self, name: str, *, project: str = DEFAULT, config: Mapping[str, Any] | None = None) -> Side:
         """Kind and validated settings with secrets in the clear, to test the connection; never part of an answer.
-        With `config`: as they would be after an edit to it. Raises `NotFound`, `ConfigInvalid`."""
+        With `config`: as they would be after an edit to it. Raises `NotFound`, `ConfigInvalid`, `SecretNeeded`."""
         with self.db.read() as tx:
             row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name)
         if config is None:
             return self.side_of(row)
-        plain, hidden = _split(row.kind, self._with_kept_secrets(row, config), name)
+        plain, hidden = self._edited(row, config)
         return row.kind, {**plain, **hidden}
 
-    def _with_kept_secrets(self, row: DataSourceRow, config: Mapping[str, Any]) -> dict[str, Any]:
-        kept = self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))
-        given = {name: value for name, value in config.items() if name not in kept or value != MASK}
-        return kept | given
+    def _edited(self, row: DataSourceRow, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The settings after an edit, with the stored secrets that `config` does not give. Raises `SecretNeeded` where
+        one would go to an address it was not given for: who may edit must not come to know it that way (I8)."""
+        stored = self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))
+        given = {name: value for name, value in config.items() if name not in stored or value != MASK}
+        given |= {name: "" for name in stored if given.get(name, "") is None}  # as it is shown where none is stored
+        plain, hidden = _split(row.kind, stored | given, row.name)
+        kept = [name for name, value in stored.items() if value and name not in given]
+        free = _model(row.kind).keeps_secrets
+        changed = [name for name, value in plain.items() if name not in free and value != row.config.get(name)]
+        if kept and changed:
+            raise SecretNeeded(
+                f"data source {row.name}: with another {', '.join(changed)} the {', '.join(kept)} must be given again",
+                errors=[{"field": f"config.{name}", "problem": "must be given again"} for name in kept],
+                changed=changed,
+            )
+        return plain, hidden
 
     def _data_source_view(self, project: str, row: DataSourceRow, used_by: list[str]) -> DataSourceView:
         hidden = self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))
@@ -256,11 +269,17 @@ class Catalog(Desk):
 def _split(kind: str, config: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The settings, validated, parted into what may be shown and the secrets. Raises `ConnectorUnknown`,
     `ConfigInvalid`."""
-    model: type[Config] = next(iter(roles(kind).values())).Config
+    model = _model(kind)
     parsed = parse_config(model, config, of=name)
     hidden = {field: getattr(parsed, field).get_secret_value() for field in secret_fields(model)}
     plain = {field: value for field, value in parsed.model_dump(mode="json").items() if field not in hidden}
     return plain, hidden
+
+
+def _model(kind: str) -> type[Config]:
+    """Raises `ConnectorUnknown`."""
+    model: type[Config] = next(iter(roles(kind).values())).Config
+    return model
 
 
 def _hash(token: str) -> str:

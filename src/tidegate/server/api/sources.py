@@ -32,7 +32,8 @@ class NewDataSource(Body):
 
 class ChangedDataSource(Body):
     config: Settings | None = Field(
-        default=None, description="Replaces the settings; a secret left out or sent back masked is kept."
+        default=None,
+        description="Replaces the settings; a secret left out or sent back masked is kept, unless the address changes.",
     )
     description: str | None = Field(default=None, max_length=500)
     version: VersionField = None

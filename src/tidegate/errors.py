@@ -361,6 +361,11 @@ class StoreUnavailable(TidegateError):
     advice = "Check the store's disk or server; running tasks go on meanwhile."
 
 
+class StoreFull(StoreUnavailable):
+    code, title = "store.full", "The metadata store has no room left"
+    advice = "Free disk space where the store is; running tasks go on meanwhile, and the server by itself after that."
+
+
 class SecretKeyWrong(TidegateError):
     code, status, title = "store.key_wrong", 500, "The key does not open the stored secrets"
     advice = "Start the server with the key it was first started with (TIDEGATE_SECRET_KEY or its key file)."

@@ -7,11 +7,13 @@ by on PostgreSQL; either way what it has read is still so when it commits.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -20,7 +22,7 @@ from alembic.util import CommandError
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 
-from tidegate.errors import EnvironmentLacking, Invalid, StoreUnavailable
+from tidegate.errors import EnvironmentLacking, Invalid, StoreFull, StoreUnavailable
 from tidegate.faultpoint import crossing
 
 BUSY_S = 10
@@ -152,4 +154,30 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-        raise StoreUnavailable(f"the metadata store failed: {type(error.__cause__ or error).__name__}") from error
+        raise _told(error.__cause__ or error) from error
+
+
+# Troubles of the file, of which SQLite says the same words each time; other texts may quote what was stored (I8).
+_FILE_TROUBLES = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+)
+
+
+def _told(cause: BaseException) -> StoreUnavailable:
+    """What the driver's error means. Raises nothing."""
+    said, kind = type(cause).__name__, StoreUnavailable
+    if isinstance(cause, sqlite3.Error):
+        number = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest of it is detail
+        said = str(cause) if number in _FILE_TROUBLES else said
+        kind = StoreFull if number == sqlite3.SQLITE_FULL else kind
+    elif isinstance(cause, psycopg.errors.DiskFull):
+        said, kind = "the server's disk is full", StoreFull
+    elif isinstance(cause, psycopg.Error) and cause.sqlstate is None:
+        # It comes from libpq, which knows no values.
+        said = next((line.strip() for line in str(cause).splitlines() if line.strip()), said)
+    return kind(f"the metadata store failed: {said}")

@@ -25,6 +25,7 @@ from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, Retry, ServerUnreachable, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
+from tidegate.model.process import started
 from tidegate.model.task import parse_task
 from tidegate.worker.link import Link
 from tidegate.worker.outbox import Outbox
@@ -111,7 +112,7 @@ class Agent:
         return code
 
     def _register(self) -> dict[str, Any]:
-        me = {"pid": os.getpid(), "started": str(started_ticks(os.getpid()))}
+        me = {"pid": os.getpid(), "started": started(os.getpid())}
         until = time.monotonic() + REGISTER_DEADLINE_S
         while True:
             try:
@@ -263,12 +264,6 @@ class Agent:
             "lag_bytes": pipeline.behind_bytes if pipeline and at_work else None,
             "error": problem(self._recovering) if self._recovering is not None else None,
         }
-
-
-def started_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot: with the pid it names a process for good."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-        return int(stat.read().rpartition(")")[2].split()[19])
 
 
 def resident_bytes() -> int:

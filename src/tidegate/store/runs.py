@@ -193,7 +193,11 @@ _HEARD = (
             (run.c.opened_at.is_(None) & (run.c.health == Health.RECOVERING.value), run.c.health),
             else_=bindparam("the_health"),
         ),
-        position=func.coalesce(bindparam("the_position"), run.c.position),
+        # I2: a word that was on its way while the run drained is behind what the pause snapshot holds.
+        position=case(
+            (run.c.token_hash.is_(None), run.c.position),
+            else_=func.coalesce(bindparam("the_position"), run.c.position),
+        ),
         lag_s=bindparam("the_lag_s"),
         lag_bytes=bindparam("the_lag_bytes"),
         counters=bindparam("the_counters", type_=run.c.counters.type),
@@ -207,7 +211,7 @@ _HEARD = (
 
 
 def write_reports(tx: Connection, reports: Iterable[Report]) -> None:
-    """Those of superseded epochs change nothing (I5)."""
+    """Those of superseded epochs change nothing (I5); where a run stands, only those of one that has a worker."""
     values = [
         {
             "the_run": report.run_id,

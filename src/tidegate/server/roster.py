@@ -229,6 +229,8 @@ class Roster(Operations):
                 end_run(tx, run, self.clock.now())
             case "restarted":
                 self.count_restart(tx, now_in, run, error, facts)
+            case "phase" if (known := moves.newest_event(tx, now_in, name)) and known.facts == facts:
+                pass  # a worker that opens the run again says where it is; nothing changed
             case _:
                 moves.record(tx, now_in, name, now=self.clock.now(), actor=WORKER, error=error, facts=facts)
 

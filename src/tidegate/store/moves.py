@@ -155,6 +155,21 @@ def record(
     )
 
 
+def newest_event(tx: Connection, now_in: Situation, name: str) -> EventRow | None:
+    """The newest key event of this name of the task's present run."""
+    found = tx.execute(
+        select(*columns(key_event, EventRow))
+        .where(
+            key_event.c.task_id == now_in.task.id,
+            key_event.c.run_number == (now_in.run.number if now_in.run else None),
+            key_event.c.name == name,
+        )
+        .order_by(key_event.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return read(EventRow, found) if found is not None else None
+
+
 def list_events(
     tx: Connection, *, task_id: int | None, run_number: int | None, after: int, limit: int
 ) -> list[EventRow]:

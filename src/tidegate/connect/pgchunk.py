@@ -32,6 +32,7 @@ class PgChunk(ChunkReader):
         self._condition = condition
         self._connection: psycopg.Connection[Any] | None = None
         self._facts: pgtypes.TableFacts | None = None
+        self._log_end = "0/0"
         self._closed = False
 
     def lock(self) -> None:
@@ -58,8 +59,8 @@ class PgChunk(ChunkReader):
             )
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
-        seen, end = row if row else ("", "0/0")
-        return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(end)))
+        seen, self._log_end = row if row else ("", "0/0")
+        return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(self._log_end)))
 
     def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
         facts = self._facts
@@ -87,6 +88,22 @@ class PgChunk(ChunkReader):
             raise translated(error, "source", self._config) from error
         if held:
             yield from batches(b"".join(held), schema.names)
+        self._make_durable()
+
+    def _make_durable(self) -> None:
+        """I3: everything the snapshot saw must outlive a crash of the server. Else the crash would undo what was seen
+        to end, and give its number to another transaction, which would count as contained in the chunk."""
+        connection = self._open()
+        try:
+            connection.execute("commit")
+            row = connection.execute(
+                "select pg_catalog.pg_current_wal_flush_lsn() >= %s::pg_catalog.pg_lsn", (self._log_end,)
+            ).fetchone()
+            if row != (True,):  # a commit of its own takes along what was logged before it
+                connection.execute("set synchronous_commit = local")
+                connection.execute("select pg_catalog.pg_logical_emit_message(true, 'tidegate', '')")
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
 
     def close(self) -> None:
         self._closed = True

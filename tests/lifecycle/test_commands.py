@@ -733,9 +733,9 @@ def test_answers_never_hold_a_secret(world: World) -> None:
 
 def test_a_masked_secret_sent_back_keeps_the_stored_one(world: World) -> None:
     shown = world.control.data_source("shop_db").config
-    world.control.edit_data_source("shop_db", config={**shown, "host": "db2"}, actor="ann")
+    world.control.edit_data_source("shop_db", config={**shown, "database": "db2"}, actor="ann")
     kind, config = world.control.data_source_side("shop_db")
-    assert (kind, config["host"], config["password"]) == ("postgres", "db2", "s3cret-canary")
+    assert (kind, config["database"], config["password"]) == ("postgres", "db2", "s3cret-canary")
 
 
 def test_edits_with_a_stale_version_change_nothing(world: World) -> None:

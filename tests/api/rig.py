@@ -51,7 +51,7 @@ class CalmPlane:
     def __post_init__(self) -> None:
         self.free.set()
 
-    def check_task(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
+    def check_task(self, spec: TaskSpec, source: Side, target: Side, task_key: str) -> Sequence[TidegateError]:
         return list(self.wrong)
 
     def check_continue(self, run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None) -> Cost:

@@ -111,16 +111,38 @@ def test_a_definition_that_cannot_work_is_refused(shared: World, body: dict[str,
 def test_rows_of_others_in_a_target_table_are_not_touched(shared: World) -> None:
     site = shared.site
     site.ask("POST", "/tasks", definition(["public.good"], target={"table": "filled"}) | {"task": "greedy"})
-    site.ask("POST", "/tasks/greedy/submit", {})
-    site.command("greedy", "run")
-    failed = eventually(lambda: (t := site.task("greedy")["task"])["status"] == "Failure" and t, "the run fails")
-    assert failed["error"]["code"] == "target.not_empty"
-    assert "filled" in failed["error"]["detail"]
+    with pytest.raises(Refused) as submitted:
+        site.ask("POST", "/tasks/greedy/submit", {})
+    assert submitted.value.problem["code"] == "target.not_empty"
+    assert "filled" in submitted.value.problem["detail"]
+    assert site.task("greedy")["task"]["status"] == "New"
     assert shared.target.execute("select * from filled").fetchall() == [(1, "not yours")]
     assert shared.slots() == []
-    site.command("greedy", "stop")
-    site.becomes("greedy", "Stopped")
     removed(site, "greedy")
+
+
+def test_rows_that_came_after_the_task_was_submitted_refuse_its_run_but_not_its_own_rows_the_next(
+    shared: World,
+) -> None:
+    site = shared.site
+    site.ask("POST", "/tasks", definition(["public.good"], target={"table": "later"}) | {"task": "late"})
+    site.ask("POST", "/tasks/late/submit", {})
+    shared.target.execute("create table later (id int primary key, name text)")
+    shared.target.execute("insert into later values (-1, 'not yours')")
+    with pytest.raises(Refused) as run:
+        site.command("late", "run")
+    assert run.value.problem["code"] == "target.not_empty"
+    assert site.task("late")["task"]["status"] == "Initialize"
+    shared.target.execute("delete from later")
+    shared.source.execute("insert into good values (1, 'ours')")
+    for _ in range(2):
+        site.command("late", "run")
+        site.becomes("late", "Running")
+        eventually(lambda: shared.target.execute("select count(*) from later").fetchone() != (0,), "rows arrive")
+        site.command("late", "stop")
+        site.becomes("late", "Stopped")
+    shared.source.execute("delete from good")
+    removed(site, "late")
 
 
 @pytest.mark.parametrize(

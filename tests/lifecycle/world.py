@@ -106,7 +106,7 @@ class FakeDataPlane:
     while_checking: Callable[[], object] = lambda: None
     """Done in the middle of a check, as if by somebody else."""
 
-    def check_task(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
+    def check_task(self, spec: TaskSpec, source: Side, target: Side, task_key: str) -> Sequence[TidegateError]:
         self.while_checking()
         return [SourceUnreachable("the source is away")] if self.unreachable else self.against
 
@@ -199,9 +199,9 @@ class FakeWorker:
 
     def snapshot(self, kind: str = "periodic", position: str | None = None, request: str | None = None) -> int:
         at = position or self._world.next_position()
-        return self.control.store_snapshot(
-            self._authenticated(), kind=kind, position=at, sortable=at, state={"chunks": []}, request=request
-        )
+        said = {"kind": kind, "position": at, "sortable": at, "state": {"chunks": []}, "request": request}
+        stored: int = self.control.store_snapshot(self._authenticated(), **said)
+        return stored
 
     def say(self, name: str, error: dict[str, Any] | None = None, **facts: Any) -> None:
         self.control.event(self._authenticated(), name, error=error, facts=facts)

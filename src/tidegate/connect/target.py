@@ -8,7 +8,7 @@ the run (I5).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -213,6 +213,11 @@ class Target(ABC):
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:
         """Add the columns (nullable, each with its `default` for rows already there and rows that leave it out) that
         are not there yet. Idempotent."""
+
+    @abstractmethod
+    def holds_others(self, run: str, table: TargetTable) -> bool:
+        """Whether the existing table holds rows and no run of the run's task was ever fed into it: what `prepare` would
+        refuse in upsert. False if there is no such table. Changes nothing."""
 
     @abstractmethod
     def write(self, steps: Sequence[Step], progress: Progress) -> None:

@@ -21,6 +21,7 @@ from tidegate.errors import (
     Retry,
     TargetLoop,
     TargetMisfit,
+    TargetNotEmpty,
     TargetPositionMismatch,
     TargetTableMissing,
     TaskInvalid,
@@ -69,12 +70,13 @@ def _ends(source: Side, target: Side) -> Iterator[tuple[Source, Target]]:
         reads.close()
 
 
-def check_task(spec: TaskSpec, source: Side, target: Side) -> list[TidegateError]:
-    """Everything that is against submitting or running the task; empty: it can run."""
+def check_task(spec: TaskSpec, source: Side, target: Side, task_key: str) -> list[TidegateError]:
+    """Everything that is against submitting or running the task; empty: it can run. `task_key` is the task's part of
+    its runs' keys: by it the target tells the task's own rows from others'."""
     try:
         with _ends(source, target) as (reads, writes):
             refused = _failed_checks(reads, writes)
-            return refused or _table_refusals(spec, reads, writes)
+            return refused or _table_refusals(spec, reads, writes, task_key)
     except TidegateError as error:
         return [error]
 
@@ -89,10 +91,10 @@ def _as_error(code: str, name: str, found: str) -> TidegateError:
     return by_code(code)(f"{name}: {found}")
 
 
-def _table_refusals(spec: TaskSpec, reads: Source, writes: Target) -> list[TidegateError]:
+def _table_refusals(spec: TaskSpec, reads: Source, writes: Target, task_key: str) -> list[TidegateError]:
     if spec.target.write not in writes.modes:
         return [TaskInvalid(f"target: {writes.title} cannot be written by {spec.target.write}")]
-    plan = TablePlan("", 0, spec, spec.source.read, reads.database)
+    plan = TablePlan(task_key, 0, spec, spec.source.read, reads.database)
     schemas, refused = plan.refusals(reads)
     if refused:
         return refused
@@ -100,7 +102,7 @@ def _table_refusals(spec: TaskSpec, reads: Source, writes: Target) -> list[Tideg
     if reads.identity() == writes.identity():
         refused += _loops(plan, schemas, places)
     for place in places:
-        refused += _place_refusals(spec, writes, place)
+        refused += _place_refusals(plan, writes, place)
     return refused
 
 
@@ -114,14 +116,17 @@ def _loops(plan: TablePlan, schemas: list[TableSchema], places: list[TargetTable
     ]
 
 
-def _place_refusals(spec: TaskSpec, writes: Target, place: TargetTable) -> list[TidegateError]:
+def _place_refusals(plan: TablePlan, writes: Target, place: TargetTable) -> list[TidegateError]:
     if writes.columns(place) is None:
-        if spec.target.create_tables:
+        if plan.spec.target.create_tables:
             return []
         return [TargetTableMissing(f"{place} does not exist, and create_tables is false")]
     misfits = writes.misfits(place)
     if not misfits:
-        return []
+        replaces = plan.replace or place.mode is WriteMode.APPEND
+        if replaces or not writes.holds_others(plan.run, place):
+            return []
+        return [TargetNotEmpty(f"{place} holds rows that no run of this task wrote")]
     listed = "; ".join(f"{misfit.column}: {misfit.reason}" if misfit.column else misfit.reason for misfit in misfits)
     return [TargetMisfit(f"{place}: {listed}", misfits=[{"column": m.column, "reason": m.reason} for m in misfits])]
 

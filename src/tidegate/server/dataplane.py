@@ -13,8 +13,8 @@ from tidegate.server.views import ContinueCost, Side
 class DataPlane(Protocol):
     """Every method connects, has a deadline of its own, and may be called from many threads."""
 
-    def check_task(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
-        """Why the task cannot be run as defined; empty: it can."""
+    def check_task(self, spec: TaskSpec, source: Side, target: Side, task_key: str) -> Sequence[TidegateError]:
+        """Why the task cannot be run as defined; empty: it can. `task_key` begins the keys of all its runs."""
 
     def check_continue(
         self, run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None

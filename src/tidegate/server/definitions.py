@@ -95,7 +95,7 @@ class Definitions(Desk):
                 return self._detail(tx, task)
             spec = parse_task(seen.task.definition)
             source, target = self._resolved(tx, seen, spec)
-        demand_none(self.data_plane.check_task(spec, source, target))
+        demand_none(self.data_plane.check_task(spec, source, target, self.task_key(task)))
         with self.db.write() as tx:
             now_in = moves.get(tx, task, lock=True)
             self.demand_version(now_in, seen.task.version)

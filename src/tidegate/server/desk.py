@@ -61,6 +61,10 @@ class Desk:
         """The definition the run was last opened with."""
         return parse_task(tasks.get_version(tx, run.task_id, run.version).definition)
 
+    def task_key(self, task: int) -> str:
+        """What the keys of all the task's runs begin with."""
+        return runs.task_key(self.store.server_id, task)
+
     # --- rules shared by commands ---
 
     def demand_version(self, now_in: Situation, version: int | None) -> None:

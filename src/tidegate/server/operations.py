@@ -159,7 +159,7 @@ class Operations(Definitions):
             newest = runs.newest_snapshot(tx, now_in.run.id) if now_in.run else None
         asked = _Asked(name, actor, spec, _start_point(spec, start))
         if name == "run":
-            demand_none(self.data_plane.check_task(spec, source, target))
+            demand_none(self.data_plane.check_task(_reading(spec, asked), source, target, self.task_key(task)))
             return asked, now_in.task.version, None
         if now_in.run is None:
             raise NoSnapshot(f"task {now_in.task.name} has no run to continue")
@@ -364,6 +364,12 @@ def _opened_with(spec: TaskSpec, now_in: Situation) -> dict[str, Any]:
         "restarts_max": spec.restarts.max,
         "snapshots_keep": spec.snapshots.keep,
     }
+
+
+def _reading(spec: TaskSpec, asked: _Asked) -> TaskSpec:
+    """The definition with the read mode that was asked for in place of its own."""
+    read = ReadMode((asked.start or {}).get("read", spec.source.read))
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"read": read})})
 
 
 def _start_point(spec: TaskSpec, start: Mapping[str, Any] | None) -> dict[str, Any]:

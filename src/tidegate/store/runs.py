@@ -22,7 +22,7 @@ def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opene
             **opened_with,
             task_id=task_id,
             number=number,
-            key=f"{server_id}_t{task_id}r{number}",
+            key=f"{task_key(server_id, task_id)}r{number}",
             started_at=now,
             epoch=0,
             restarts=0,
@@ -38,6 +38,11 @@ def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opene
     )
     key: int = added.inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has it
     return key
+
+
+def task_key(server_id: str, task_id: int) -> str:
+    """The task's name at sources and targets; each run's is this with its number."""
+    return f"{server_id}_t{task_id}"
 
 
 def find_run(tx: Connection, run_id: int, *, lock: bool = False) -> RunRow | None:
@@ -120,22 +125,6 @@ class Glance:
 
 def glances(tx: Connection) -> list[Glance]:
     """Every task in an Operating step, with a worker, or with the process of one."""
-    watched = [s.value for s, facts in STATES.items() if facts.worker or facts.deadline_s is not None]
-    found = tx.execute(
-        select(
-            task.c.id,
-            task.c.state,
-            run.c.id,
-            run.c.epoch,
-            run.c.token_hash,
-            run.c.worker_pid,
-            run.c.worker_started,
-            run.c.registered_at,
-        )
-        .outerjoin(run, run.c.id == task.c.run_id)
-        .where(task.c.state.in_(watched) | run.c.worker_pid.is_not(None))
-        .order_by(task.c.id)
-    )
     return [
         Glance(
             task_id,

@@ -117,6 +117,13 @@ class DuckdbTarget(Target):
                 connection is not None and found is not None and state.remade(connection, run, table.schema, table.name)
             )
 
+    def holds_others(self, run: str, table: TargetTable) -> bool:
+        with self._visit() as connection:
+            if connection is None or catalog.existing(connection, table.schema, table.name) is None:
+                return False
+            own = state.exists(connection) and (table.schema, table.name) in state.fed(connection, run)
+            return not own and not _is_empty(connection, Applier(connection), table)
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._visit() as connection:
             found = None if connection is None else catalog.existing(connection, table.schema, table.name)
@@ -147,7 +154,7 @@ class DuckdbTarget(Target):
                 raise TargetTableMissing(f"{table} is not there, and create_tables is false")
             if found is None:
                 _create(connection, applier, table)
-            empty = first(connection.execute(f"SELECT 1 FROM {applier.place(table)} LIMIT 1")) is None
+            empty = _is_empty(connection, applier, table)
             own = (table.schema, table.name) in fed
             if not (empty or own or replace or table.mode is WriteMode.APPEND):
                 raise TargetNotEmpty(f"{table} holds rows that no run of this task wrote")
@@ -235,6 +242,10 @@ def _transaction_of(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):  # a failed commit has ended the transaction itself
             connection.execute("ROLLBACK")
         raise
+
+
+def _is_empty(connection: duckdb.DuckDBPyConnection, applier: Applier, table: TargetTable) -> bool:
+    return first(connection.execute(f"SELECT 1 FROM {applier.place(table)} LIMIT 1")) is None
 
 
 def _refuse_respelled(table: TargetTable, fed: set[tuple[str, str]]) -> None:

@@ -94,6 +94,12 @@ class PostgresTarget(Target):
             found = catalog.existing(cursor, table.schema, table.name)
             return found is not None and state.remade(cursor, run, table.schema, table.name)
 
+    def holds_others(self, run: str, table: TargetTable) -> bool:
+        with self._session() as connection, connection.cursor() as cursor:
+            if catalog.existing(cursor, table.schema, table.name) is None:
+                return False
+            return not (_is_empty(cursor, table) or state.owns(cursor, run, table.schema, table.name))
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._session() as connection, connection.cursor() as cursor:
             found = catalog.existing(cursor, table.schema, table.name)
@@ -142,7 +148,7 @@ class PostgresTarget(Target):
                 raise TargetTableMissing(f"{table} is not there, and create_tables is false")
             if found is None:
                 _create(cursor, table)
-            empty = cursor.execute(f"SELECT FROM {quoted(table.schema, table.name)} LIMIT 1").fetchone() is None
+            empty = _is_empty(cursor, table)
             own = state.feeds(cursor, self._run, table.schema, table.name)
             if not (empty or own or replace or table.mode is WriteMode.APPEND):
                 raise TargetNotEmpty(f"{table} holds rows that no run of this task wrote")

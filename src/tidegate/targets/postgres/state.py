@@ -111,6 +111,11 @@ def feeds(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> bool
     return cursor.execute(query, (schema, name, task_of(run))).fetchone() is not None
 
 
+def owns(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> bool:
+    """The same where no run may have been here yet."""
+    return exists(cursor) and feeds(cursor, run, schema, name)
+
+
 def feed(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> None:
     """Note that the table's rows are this task's from now on, and which table it is."""
     cursor.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidegate.connect.capability import Delivery, WriteMode
+from tidegate.connect.runkey import task_of
 from tidegate.connect.target import (
     Append,
     Clear,
@@ -156,6 +157,25 @@ class Preparing(Ground):
         target = self.started()
         assert target.prepare(self.upsert(), create=True, replace=True) is False
         assert target.prepare(self.upsert(), create=True, replace=False) is False
+
+    def test_looking_tells_the_rows_of_somebody_else_from_the_tasks_own(self) -> None:
+        fresh = self.fresh()
+        assert fresh.holds_others(RUN, self.upsert()) is False  # there is no table
+        self.filled(self.started(OTHER_RUN), self.upsert(), ("1", None, None, None))
+        assert self.fresh().holds_others(RUN, self.upsert()) is True
+        assert self.fresh().holds_others(OTHER_RUN, self.upsert()) is False
+
+    def test_looking_takes_an_empty_table_for_nobodys(self) -> None:
+        self.started(OTHER_RUN).prepare(self.upsert(), create=True, replace=False)
+        assert self.fresh().holds_others(RUN, self.upsert()) is False
+
+    def test_looking_knows_rows_of_earlier_runs_of_the_task_by_its_part_of_the_run_key(self) -> None:
+        target = self.started()
+        self.filled(target, self.upsert(), ("1", None, None, None))
+        target.forget(RUN)
+        target.close()
+        for own in (NEXT_RUN, task_of(RUN)):
+            assert self.fresh().holds_others(own, self.upsert()) is False
 
     def test_append_adds_to_the_rows_of_somebody_else(self) -> None:
         other = self.started(OTHER_RUN)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
 from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source

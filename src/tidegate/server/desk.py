@@ -14,7 +14,7 @@ from tidegate.server.dataplane import DataPlane
 from tidegate.server.limits import Limits
 from tidegate.server.present import refusal_facts
 from tidegate.server.views import Side
-from tidegate.store import catalog, tasks
+from tidegate.store import catalog, runs, tasks
 from tidegate.store.moves import Situation
 from tidegate.store.opening import Store
 from tidegate.store.rows import DataSourceRow, RunRow

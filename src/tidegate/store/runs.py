@@ -125,6 +125,22 @@ class Glance:
 
 def glances(tx: Connection) -> list[Glance]:
     """Every task in an Operating step, with a worker, or with the process of one."""
+    watched = [s.value for s, facts in STATES.items() if facts.worker or facts.deadline_s is not None]
+    found = tx.execute(
+        select(
+            task.c.id,
+            task.c.state,
+            run.c.id,
+            run.c.epoch,
+            run.c.token_hash,
+            run.c.worker_pid,
+            run.c.worker_started,
+            run.c.registered_at,
+        )
+        .outerjoin(run, run.c.id == task.c.run_id)
+        .where(task.c.state.in_(watched) | run.c.worker_pid.is_not(None))
+        .order_by(task.c.id)
+    )
     return [
         Glance(
             task_id,

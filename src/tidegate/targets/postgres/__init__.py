@@ -283,6 +283,10 @@ def _end_older(connection: psycopg.Connection[Any], run: str, epoch: int | None)
     )
 
 
+def _is_empty(cursor: psycopg.Cursor[Any], table: TargetTable) -> bool:
+    return cursor.execute(f"SELECT FROM {quoted(table.schema, table.name)} LIMIT 1").fetchone() is None
+
+
 def _one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
     """The row of a statement that always has one."""
     row: tuple[Any, ...] | None = cursor.fetchone()

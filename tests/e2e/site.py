@@ -105,8 +105,8 @@ class Site:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with suppress(OSError):
-                    logs_here = os.readlink(entry / "fd" / "2").startswith(str(self.folder))
-                    if logs_here and b"tidegate.worker" in (entry / "cmdline").read_bytes():
+                    output = Path(os.readlink(entry / "fd" / "2"))
+                    if output.parent == self.folder / "logs" and output.name != "nursery.log":
                         found.append(int(entry.name))
         return found
 

@@ -20,6 +20,7 @@ from typing import Protocol
 from tidegate.errors import EnvironmentLacking
 from tidegate.faultpoint import VARIABLE
 from tidegate.model.process import started
+from tidegate.server.nursery import Nursery
 
 PREFIX = "TIDEGATE_"
 
@@ -72,8 +73,10 @@ class LocalEngine:
         noticed: Callable[[Worker], None],
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "tidegate.worker"),
+        warm: bool = False,
     ) -> None:
-        """`url` is where workers reach the server."""
+        """`url` is where workers reach the server. With `warm` workers come out of a process that has imported what
+        they need, once the first was started."""
         self._url = url
         self._logs = data_dir / "logs"
         self._noticed = noticed
@@ -83,6 +86,8 @@ class LocalEngine:
             name: value for name, value in inherited.items() if not name.startswith(PREFIX) or name == VARIABLE
         }
         self._command = list(command)
+        self._warm = warm
+        self._nursery: Nursery | None = None
         self._lock = threading.RLock()
         self._watched: dict[Worker, int] = {}
         self._children: set[int] = set()
@@ -101,30 +106,51 @@ class LocalEngine:
             f"{PREFIX}WORKER_URL": self._url,
             f"{PREFIX}WORKER_TOKEN": launch.token,
         }
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
             self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            pid = os.posix_spawn(
-                self._command[0],
-                self._command,
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
-            )
+            pid = self._nursed(log, environment) or self._spawned(log, environment)
         except OSError as error:
             raise EnvironmentLacking(f"no worker process could be started: {error.strerror}") from error
-        with self._lock:
-            self._children.add(pid)
         # Not reaped before it is watched, so the id is still its own even if it has ended.
         worker = Worker(pid, started(pid) or "ended")
         self.watch(worker)
         return worker
+
+    def _spawned(self, log: Path, environment: Mapping[str, str]) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawn(
+            self._command[0],
+            self._command,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+        )
+        with self._lock:
+            self._children.add(pid)
+        return pid
+
+    def _nursed(self, log: Path, environment: Mapping[str, str]) -> int | None:
+        """The first worker does not wait for the nursery; what follows finds it ready."""
+        with self._lock:
+            if not self._warm or self._closing:
+                return None
+            if self._nursery is None or self._nursery.gone:
+                self._nursery = Nursery(self._environment, self._logs / "nursery.log")
+                return None
+            nursery = self._nursery
+        return nursery.start(log, environment)
+
+    def wait_warm(self, deadline_s: float) -> bool:
+        """Whether the nursery takes orders, waiting for it up to `deadline_s`."""
+        with self._lock:
+            nursery = self._nursery
+        return nursery is not None and nursery.wait_ready(deadline_s)
 
     def alive(self, worker: Worker) -> bool:
         """Whether it has not ended."""
@@ -171,6 +197,8 @@ class LocalEngine:
             self._closing = True
         self._stir()
         self._thread.join(5)
+        if self._nursery is not None:
+            self._nursery.close()
         for handle in (*self._watched.values(), self._wake_read, self._wake_write):
             os.close(handle)
         self._watched.clear()
@@ -207,7 +235,11 @@ class LocalEngine:
                 self._noticed(worker)
 
     def _reap(self, worker: Worker) -> None:
+        nursery = self._nursery
+        code = nursery.exit_code(worker.pid) if nursery is not None else None
         with self._lock:
+            if code is not None:
+                self._codes[worker] = code
             if worker.pid not in self._children:
                 return
             try:

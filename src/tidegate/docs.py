@@ -21,6 +21,7 @@ _FAMILIES = {
     "internal": "Inside Tidegate",
     "request": "Requests",
     "lifecycle": "Commands and the life of a task",
+    "verify": "Comparing source and target",
     "source": "Sources",
     "target": "Targets",
     "task": "Task definitions",

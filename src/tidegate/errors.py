@@ -112,6 +112,16 @@ class DeadlinePassed(TidegateError):
     advice = "Look at the run's log for what it waited for; Forced Pause needs no co-operation of the worker."
 
 
+class NotComparable(TidegateError):
+    code, status, title = "verify.impossible", 409, "The rows cannot be compared now"
+    advice = "Do what the sentence asks for, if it does, and verify again; the task itself is not affected."
+
+
+class ComparisonEnded(TidegateError):
+    code, status, retry, title = "verify.unfinished", 503, Retry.LATER, "The comparison did not come to its end"
+    advice = "Verify again; nothing is known about the tables that were not compared. The task itself is not affected."
+
+
 # --- sources --------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.config import Config
 from tidegate.connect.target import KeyRange
+from tidegate.errors import NotComparable
 from tidegate.model.change import LogPart
 from tidegate.model.position import Position
 from tidegate.model.schema import DataType, TableName, TableSchema
@@ -79,6 +80,29 @@ class LogReader(ABC):
         """Idempotent."""
 
 
+class SourceView(ABC):
+    """The source at one instant, for comparing it with the target. `open`, `rows` and `close` run on a helper thread;
+    `mark` is quick and runs on the thread that writes the log (R2). May block TRUNCATE and changes of a table's shape
+    while that table is read, and nothing else."""
+
+    @abstractmethod
+    def open(self, deadline_s: float) -> None:
+        """Connect. No statement may take longer than `deadline_s`."""
+
+    @abstractmethod
+    def mark(self) -> ChunkMark:
+        """Take the snapshot that the rows are read under, in place of one taken before."""
+
+    @abstractmethod
+    def rows(self, table: TableName) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+        """The schema as of the snapshot and the rows (text columns by name), in any order. Raises `NotComparable` for a
+        table whose rows of that instant are gone: truncated or rewritten since."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent; also ends a read under way. Callable from another thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogState:
     """What Continue needs to know about the log kept for a run."""
@@ -106,6 +130,15 @@ class Source(ABC):
     @abstractmethod
     def identity(self) -> tuple[str, ...]:
         """What tells this server and database from every other, stable over restarts and copies of its address."""
+
+    def lineage(self) -> str:
+        """Which line of the source's history it is on now, for a log that a failover or a restore can fork; stored with
+        a run. Empty: there is only one. What is read from now on must be of that line (else `SourceUnreachable`)."""
+        return ""
+
+    def check_lineage(self, was: str, furthest: Position) -> None:  # noqa: B027  most logs are never forked
+        """Raises `PositionLost` when the log that was read up to `furthest`, on the line `was`, is no part of the
+        present line's."""
 
     @property
     def database(self) -> str:
@@ -188,6 +221,10 @@ class Source(ABC):
     @abstractmethod
     def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
         """A reader for one key."""
+
+    def view(self) -> SourceView:
+        """For comparing. Raises `NotComparable` where a source has no such thing. Connects to nothing yet."""
+        raise NotComparable(f"{self.title} cannot be read as of one instant")
 
     @abstractmethod
     def end(self, run: str) -> None:

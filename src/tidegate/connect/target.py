@@ -8,7 +8,7 @@ the run (I5).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
+from tidegate.errors import NotComparable
 from tidegate.model.schema import Column, DataType, TableSchema
 
 
@@ -149,6 +150,35 @@ class TargetColumn:
     key: bool = False
 
 
+class TargetView(ABC):
+    """The target at one instant, for comparing it with the source. `open`, `rows`, `as_held` and `close` run on a
+    helper thread; `hold` is quick and runs on the thread that writes, between two writes. Writing goes on meanwhile."""
+
+    @abstractmethod
+    def open(self, deadline_s: float) -> None:
+        """Connect. No statement may take longer than `deadline_s`."""
+
+    @abstractmethod
+    def hold(self, run: str) -> str | None:
+        """From now on the rows are those of this instant; the run's stored position at it."""
+
+    @abstractmethod
+    def rows(self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """The columns named as texts in the grammar of `Kind`, but that a binary fraction may be spelled in another
+        way. With `order` sorted by the bytes of these columns' texts, NULL first. Raises `TargetTableMissing`,
+        `TargetMisfit` for a column that is not there, `NotComparable` for a table whose rows of that instant are
+        gone."""
+
+    @abstractmethod
+    def as_held(self, table: TargetTable, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The source's texts as `rows` would give them back, for columns whose type is another than `type_of` gives: a
+        wider number has more digits behind its point. In any order. Not while `rows` is read."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent; also ends a read under way. Callable from another thread."""
+
+
 class Target(ABC):
     """A connector that writes. Class attributes declare it; instances hold one connection."""
 
@@ -187,6 +217,11 @@ class Target(ABC):
         again, so that rows the run wrote are gone."""
 
     @abstractmethod
+    def holds_others(self, run: str, table: TargetTable) -> bool:
+        """Whether the existing table holds rows and no run of the run's task was ever fed into it: what `prepare` would
+        refuse in upsert. False if there is no such table. Changes nothing."""
+
+    @abstractmethod
     def misfits(self, table: TargetTable) -> list[Misfit]:
         """Why the existing table cannot take `table`'s rows: missing columns, too narrow or other types, required
         columns the source lacks, no unique key in upsert. Empty: it fits. The table must exist."""
@@ -215,11 +250,6 @@ class Target(ABC):
         are not there yet. Idempotent."""
 
     @abstractmethod
-    def holds_others(self, run: str, table: TargetTable) -> bool:
-        """Whether the existing table holds rows and no run of the run's task was ever fed into it: what `prepare` would
-        refuse in upsert. False if there is no such table. Changes nothing."""
-
-    @abstractmethod
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
         """Apply the steps in order and store the progress, all or nothing. On return it is durable. Raises `Fenced` if
         a newer epoch opened the run; nothing is written then."""
@@ -227,6 +257,11 @@ class Target(ABC):
     @abstractmethod
     def release(self) -> None:
         """Let go of what keeps others out (a file's lock) until the next call; nothing for most targets."""
+
+    def view(self) -> TargetView:
+        """For comparing, while the run is open. Raises `NotComparable` where a target has no such thing. Connects to
+        nothing yet."""
+        raise NotComparable(f"{self.title} cannot be read as of one instant")
 
     @abstractmethod
     def forget(self, run: str) -> None:

@@ -20,9 +20,10 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
 from tidegate.connect.pgchunk import PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
-from tidegate.connect.pgreplication import PgLog
-from tidegate.connect.postgres import PostgresConfig, connect, conninfo, quote, quoted, translated
-from tidegate.connect.source import ChunkReader, LogReader, LogState, Source
+from tidegate.connect.pgreplication import PgLog, forks
+from tidegate.connect.pgview import PgSourceView
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
+from tidegate.connect.source import ChunkReader, LogReader, LogState, Source, SourceView
 from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput
 from tidegate.errors import (
@@ -356,7 +357,11 @@ class PostgresSource(Source):
         return PgChunk(self.config, table.name, range_condition(table, keys))
 
     def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
-        return PgChunk(self.config, table.name, range_condition(table, None, tuple(key)))
+        condition = range_condition(table, None, tuple(key))
+        return PgChunk(self.config, table.name, condition, timeline=self._timeline)
+
+    def view(self) -> SourceView:
+        return PgSourceView(self.config)
 
     # --- talking to the server ---
 

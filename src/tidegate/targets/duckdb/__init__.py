@@ -14,7 +14,7 @@ from pydantic import Field
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
 from tidegate.connect.fitting import misfit_error, refused
-from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable
+from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetNameClash,
     TargetNotEmpty,
@@ -28,6 +28,7 @@ from tidegate.targets.duckdb import catalog, state, types
 from tidegate.targets.duckdb.apply import Applier, Refused
 from tidegate.targets.duckdb.catalog import first, folded, quote
 from tidegate.targets.duckdb.file import DuckdbFile
+from tidegate.targets.duckdb.view import DuckdbView
 
 _WAIT_S = 30.0
 """How long a write waits for others to let go of the file."""
@@ -177,7 +178,10 @@ class DuckdbTarget(Target):
         self._file.yield_turn()
 
     def release(self) -> None:
-        self._file.close()
+        self._file.let_go()
+
+    def view(self) -> TargetView:
+        return DuckdbView(self._file, self._file.told)
 
     def forget(self, run: str) -> None:
         with self._visit() as connection:

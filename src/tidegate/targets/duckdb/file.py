@@ -30,6 +30,9 @@ from tidegate.errors import (
 )
 
 _POLL_S = 0.02
+_SHARE_WAIT_S = 30.0
+_INTERRUPT_S = 5.0
+"""How long a cursor's thread may take to notice that it was interrupted."""
 _LEAST_HOLD_S = 0.5
 """Shorter turns would spend more time on opening than on writing."""
 
@@ -60,6 +63,7 @@ class DuckdbFile:
         self._memory_mb = memory_mb
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opened_at = 0.0
+        self._shared: list[duckdb.DuckDBPyConnection] = []
 
     def connection(self, deadline_s: float) -> duckdb.DuckDBPyConnection:
         """Open the file, made where missing. Raises `TargetBusy` after `deadline_s`, and what `told` says."""
@@ -74,8 +78,37 @@ class DuckdbFile:
     def is_open(self) -> bool:
         return self._connection is not None
 
+    def share(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for another thread. The file stays open until it is given back by `unshare`, or closed."""
+        cursor = self.connection(_SHARE_WAIT_S).cursor()
+        self._shared.append(cursor)
+        return cursor
+
+    def unshare(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Ends what it does. From any thread."""
+        with suppress(ValueError):  # closed with the file
+            self._shared.remove(cursor)
+        with suppress(duckdb.Error):
+            cursor.interrupt()
+        until = time.monotonic() + _INTERRUPT_S
+        while True:
+            try:
+                cursor.close()
+                return
+            except duckdb.Error:  # its other thread has not noticed yet
+                if time.monotonic() > until:
+                    return
+                time.sleep(_POLL_S)
+
+    def let_go(self) -> None:
+        """Let others in, unless somebody reads from a cursor."""
+        if not self._shared:
+            self.close()
+
     def close(self) -> None:
         """Let others in. What is committed is in the file or the log beside it, which the next to open it reads."""
+        for cursor in list(self._shared):
+            self.unshare(cursor)
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(duckdb.Error):  # an invalidated database cannot even be closed in order
@@ -92,7 +125,7 @@ class DuckdbFile:
 
     def yield_turn(self) -> None:
         """Let go of the file if somebody waits for it and this turn was not too short."""
-        if self._connection is None or time.monotonic() - self._opened_at < _LEAST_HOLD_S:
+        if self._connection is None or self._shared or time.monotonic() - self._opened_at < _LEAST_HOLD_S:
             return
         with self._turn_file() as file:
             try:

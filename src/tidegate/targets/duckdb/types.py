@@ -105,3 +105,19 @@ def _era(text: str) -> str:
     """A date's text with its era where DuckDB reads it."""
     moved = f"regexp_replace({text}, '^(\\S+)(.*) BC$', '\\1 (BC)\\2')"
     return f"CASE WHEN ends_with({text}, ' BC') THEN {moved} ELSE {text} END"
+
+
+_MOVED_ERA = r"regexp_replace(CAST({0} AS VARCHAR), '^(\S+) \(BC\)(.*)$', '\1\2 BC')"
+_TEXTS = {
+    "VARCHAR": "{0}",
+    "BOOLEAN": "CASE {0} WHEN true THEN 't' WHEN false THEN 'f' END",
+    "BLOB": "'\\x' || lower(hex({0}))",
+    "DATE": _MOVED_ERA,
+    "TIMESTAMP": _MOVED_ERA,
+    "TIMESTAMP WITH TIME ZONE": _MOVED_ERA,
+}
+
+
+def text(value: str, type: str) -> str:
+    """The SQL expression that spells a value as the source does; but a binary fraction as DuckDB does."""
+    return _TEXTS.get(type, "CAST({0} AS VARCHAR)").format(value)

@@ -14,7 +14,7 @@ from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.fitting import misfit_error, refused
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
-from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable
+from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetConflict,
     TargetNotEmpty,
@@ -27,6 +27,7 @@ from tidegate.model.schema import Column, DataType, Kind
 from tidegate.targets.postgres import catalog, state
 from tidegate.targets.postgres.apply import Applier, CopyFailed
 from tidegate.targets.postgres.types import FAMILY, column_type
+from tidegate.targets.postgres.view import PgTargetView
 
 _OLDEST = 140000
 
@@ -179,6 +180,10 @@ class PostgresTarget(Target):
 
     def release(self) -> None:
         """Nobody is kept out."""
+
+    def view(self) -> TargetView:
+        # By its name it is nobody's that a newer epoch would have to end (see `_end_older`).
+        return PgTargetView(lambda: self._connect("tidegate verify"), self._told)
 
     def forget(self, run: str) -> None:
         with self._session() as connection:

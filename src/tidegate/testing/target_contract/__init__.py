@@ -7,10 +7,11 @@ from tidegate.testing.target_contract.applying import Applying
 from tidegate.testing.target_contract.preparing import Preparing
 from tidegate.testing.target_contract.running import Running
 from tidegate.testing.target_contract.valued import Valued
+from tidegate.testing.target_contract.viewed import Viewed
 
 __all__ = ["TargetContract"]
 
 
-class TargetContract(Preparing, Valued, Applying, Running):
+class TargetContract(Preparing, Valued, Applying, Running, Viewed):
     """Subclasses give `target` and `rows`; everything else has a meaning for most systems. A connector that declares
     `exactly_once` is held to all of it."""

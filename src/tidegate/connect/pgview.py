@@ -1,0 +1,62 @@
+"""A PostgreSQL source as of one instant, for comparing it with a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pyarrow as pa
+
+from tidegate.connect import pgtypes
+from tidegate.connect.pginstant import PgInstant
+from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
+from tidegate.connect.postgres import PostgresConfig, connect, quote, translated
+from tidegate.connect.source import ChunkMark, SourceView
+from tidegate.errors import NotComparable, TidegateError
+from tidegate.model.schema import TableName, TableSchema
+
+
+class PgSourceView(SourceView):
+    """A plain snapshot, no slot: it takes none of the source's slots, waits for nobody's transaction, and keeps no log.
+    Which transactions of the log it contains the snapshot says itself."""
+
+    def __init__(self, config: PostgresConfig) -> None:
+        self._config = config
+        self._instant = PgInstant(lambda: connect(config, "source", application_name="tidegate verify"), self._told)
+
+    def open(self, deadline_s: float) -> None:
+        self._instant.open(deadline_s)
+
+    def mark(self) -> ChunkMark:
+        row = self._instant.take(
+            "select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text"
+        )
+        seen, end = row if row else ("", "0/0")
+        return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(end)))
+
+    def rows(self, table: TableName) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+        rows = self._read(table)
+        schema = next(rows)
+        if not isinstance(schema, TableSchema):
+            raise NotComparable(f"{table} could not be described")
+        return schema, (batch for batch in rows if isinstance(batch, pa.RecordBatch))
+
+    def _read(self, table: TableName) -> Iterator[TableSchema | pa.RecordBatch]:
+        """The schema first: it is only sure while the table is locked."""
+        instant = self._instant
+        with instant.telling():
+            facts = pgtypes.read_facts(instant.connection, table)
+        if facts is None:
+            raise NotComparable(f"{table} does not exist at the source")
+        with instant.locked(table.schema, table.name, oid=facts.oid, partitioned=facts.partitioned) as relation:
+            with instant.telling():
+                schema = pgtypes.read_schema(instant.connection, table, facts.oid)
+            yield schema
+            columns = ", ".join(quote(name) for name in schema.names)
+            yield from instant.texts(f"select {columns} from {relation}", schema.names)
+
+    def close(self) -> None:
+        self._instant.close()
+
+    def _told(self, error: psycopg.Error) -> TidegateError:
+        return translated(error, "source", self._config)

@@ -63,6 +63,10 @@ class Settings:
         float, Says("How often every task is looked at; commands and events are acted on at once.", 0.05, 60)
     ] = 1.0
     detection_interval_s: Annotated[float, Says("How often configured objects are looked for.", 0.2, 86_400)] = 30.0
+    restart_backoff_s: Annotated[
+        float, Says("First pause before a worker that died young is replaced; it doubles each time.", 0.0, 60)
+    ] = 1.0
+    restart_backoff_max_s: Annotated[float, Says("Longest pause before a worker is replaced.", 0.0, 3600)] = 30.0
     starting_deadline_s: Annotated[float, Says("How long Run may take.", 1, 180)] = 180.0
     pausing_deadline_s: Annotated[float, Says("How long Pause may take.", 1, 120)] = 120.0
     force_pausing_deadline_s: Annotated[float, Says("How long Forced Pause may take.", 1, 30)] = 30.0

@@ -144,6 +144,8 @@ def limits(settings: Settings) -> Limits:
         heartbeat_s=settings.heartbeat_s,
         lease_s=settings.lease_s,
         deadlines_s=deadlines_s,
+        backoff_first_s=settings.restart_backoff_s,
+        backoff_max_s=settings.restart_backoff_max_s,
         detection_s=settings.detection_interval_s,
         detection_back_s=min(Limits().detection_back_s, settings.detection_interval_s),
         sweep_s=settings.reconcile_interval_s,

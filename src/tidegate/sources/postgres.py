@@ -20,9 +20,9 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
 from tidegate.connect.pgchunk import PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
-from tidegate.connect.pgreplication import PgLog, forks
+from tidegate.connect.pgreplication import PgLog
 from tidegate.connect.pgview import PgSourceView
-from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo, quote, quoted, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Source, SourceView
 from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput

@@ -120,7 +120,7 @@ def test_a_request_under_way_does_not_hold_its_end(tmp_path: Path) -> None:
         asking.join(10)
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_is_made(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_and_no_store_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         code, said = refused(command(tmp_path / "data", port))
@@ -128,14 +128,24 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_made(tmp_path: Path) -> Non
     assert f"127.0.0.1:{port}: Address already in use" in said
     assert "--port" in said
     assert "Traceback" not in said
-    assert not (tmp_path / "data").exists()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["server.lock"]
 
 
-def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    with server(tmp_path):
-        code, said = refused(command(tmp_path, 0))
+@pytest.mark.parametrize("port", ["free", "same"])
+def test_a_second_server_on_the_same_data_is_told_of_the_first_whatever_its_port(tmp_path: Path, port: str) -> None:
+    with server(tmp_path) as (_, first):
+        code, said = refused(command(tmp_path, int(first["url"].rpartition(":")[2]) if port == "same" else 0))
     assert code == 3
     assert "environment.already_running" in said
+    assert f"{tmp_path} is in use by another server, at {first['url']}" in said
+
+
+def test_the_data_of_a_server_that_was_killed_can_be_used_at_once(tmp_path: Path) -> None:
+    with server(tmp_path) as (process, _):
+        process.kill()
+        process.wait(30)
+        with server(tmp_path) as (_, second):
+            assert second["token"] is None
 
 
 def test_a_second_server_on_the_same_store_is_refused(

@@ -80,19 +80,29 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def sole(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory: two servers with one store would both drive its tasks. Raises `AlreadyRunning`,
-    `EnvironmentLacking`."""
+def sole(data_dir: Path) -> Iterator[Callable[[str], None]]:
+    """Hold the data directory: two servers with one store would both drive its tasks. Gives what to call with the
+    server's address, for those that come later. Raises `AlreadyRunning` with the address, `EnvironmentLacking`."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         held = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EnvironmentLacking(f"the data directory {data_dir} cannot be used: {error.strerror}") from error
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise AlreadyRunning(f"a server already runs with the data directory {data_dir}") from error
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            url = os.pread(held, 1000, 0).decode("utf-8", "replace").strip()
+            where = f", at {url}" if url else ""
+            raise AlreadyRunning(
+                f"the data directory {data_dir} is in use by another server{where}", url=url or None
+            ) from error
+        os.ftruncate(held, 0)
+
+        def reached_at(url: str) -> None:
+            os.pwrite(held, f"{url}\n".encode(), 0)
+
+        yield reached_at
     finally:
         os.close(held)
 
@@ -161,8 +171,10 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     """
     configure(settings.log_level)
     faultpoint.arm_from_environment()
-    with listen(settings.host, settings.port) as bound, sole(settings.data_dir):
+    # The folder first: that another server has it says more than that the port is taken, which it then is as well.
+    with sole(settings.data_dir) as reached_at, listen(settings.host, settings.port) as bound:
         url = url_of(bound)
+        reached_at(url)
         machinery = Machinery(settings, url)
         try:
             token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))

@@ -1,4 +1,7 @@
-"""The lifecycle under everything at once; see `machine.py`."""
+"""The lifecycle under everything at once, through each door and on each kind of store; see `machine.py`.
+
+TIDEGATE_MACHINE_STEPS sets how many steps there are in all, TIDEGATE_TEST_SEED what is done in them.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +10,65 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from lifecycle.machine import LEGAL, Machine
+from lifecycle import campaign as machines
+from lifecycle.campaign import Broken, campaign, ground
+from lifecycle.ground import Ground
+from tidegate.store import moves
+from tidegate.testing.servers import PostgresServer
 
 SEED = int(os.environ.get("TIDEGATE_TEST_SEED") or random.SystemRandom().randrange(2**32))
-STEPS = int(os.environ.get("TIDEGATE_TEST_STEPS") or 20_000)
-STEPS_EACH = 100
-MISSED_MAX = 3
+STEPS = int(os.environ.get("TIDEGATE_MACHINE_STEPS") or 20_000)
+# Of each hundred steps: most where they cost least, and on every way enough to make every move.
+SHARES = {("store", "sqlite"): 76, ("http", "sqlite"): 9, ("store", "postgresql"): 9, ("http", "postgresql"): 6}
+FEWEST = 1_000
+"""Steps in which every move is made whatever the seed."""
 
-# What needs a rare coincidence; each has a test of its own in the other files.
-RARE = {("continuing", "object_missing"), ("starting", "object_missing"), ("removing", "remove_failed")}
 
-
-@pytest.fixture(autouse=True)
-def uninstalled() -> Iterator[None]:
-    yield
-    Machine.uninstall()
+@pytest.fixture
+def sqlite() -> Iterator[Ground]:
+    with ground("sqlite") as made:
+        yield made
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_whatever_happens_the_lifecycle_holds() -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("door", "store"), SHARES, ids=lambda word: word)
+def test_whatever_happens_the_lifecycle_holds(door: str, store: str, request: pytest.FixtureRequest) -> None:
+    server: PostgresServer | None = request.getfixturevalue("postgres") if store == "postgresql" else None
+    steps = STEPS * SHARES[door, store] // sum(SHARES.values())
+    with ground(store, server) as held:
+        result = campaign(held, steps=steps, seed=SEED, store=store, door=door)
+    print(f"TIDEGATE_TEST_SEED={SEED}: {result.steps} steps in {result.seconds} s; {result.other}")
+    assert result.steps == steps
+    if steps >= FEWEST:
+        assert not result.missed(), f"these moves never happened: {result.missed()}"
+        assert result.other["store failed before"] > 0
+        assert result.other["store failed after"] > 0
+
+
+def test_all_ways_together_are_as_many_steps_as_asked_for() -> None:
+    assert sum(STEPS * share // sum(SHARES.values()) for share in SHARES.values()) == STEPS
+
+
+def test_a_seed_is_a_history(sqlite: Ground) -> None:
+    first, second = (campaign(sqlite, steps=250, seed=SEED) for _ in range(2))
     print(f"TIDEGATE_TEST_SEED={SEED}")
-    Machine.seen.clear()
-    machine = seed(SEED)(Machine)
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=max(1, STEPS // STEPS_EACH),
-            stateful_step_count=STEPS_EACH,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            # Making a failure smaller takes minutes: with TIDEGATE_TEST_SHRINK=1 and the seed that was printed.
-            phases=[Phase.generate, *([Phase.shrink] if os.environ.get("TIDEGATE_TEST_SHRINK") else [])],
-        ),
-    )
-    if STEPS >= 10_000:
-        missed = {
-            f"{source} {name}"
-            for source, name, _ in LEGAL
-            if (source, name) not in RARE and not Machine.seen[f"{source} {name}"]
-        }
-        # Each has a test of its own; a machine that misses many has not been everywhere.
-        assert len(missed) <= MISSED_MAX, f"these moves never happened: {sorted(missed)}; what did: {Machine.seen}"
+    assert (first.moves, first.other) == (second.moves, second.other)
+
+
+def test_a_move_without_its_key_event_is_noticed_and_told_shortly(
+    sqlite: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = moves.record
+
+    def forgetful(tx: object, now_in: object, name: str, **more: object) -> None:
+        if name != "drained":
+            record(tx, now_in, name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(moves, "record", forgetful)
+    monkeypatch.setattr(machines, "SHORTEN_S", 20.0)
+    with pytest.raises(Broken, match="without its key event") as told:
+        campaign(sqlite, steps=1_000, seed=SEED)
+    history = str(told.value).partition("are enough:")[2]
+    assert len(history.strip().splitlines()) <= 15, history

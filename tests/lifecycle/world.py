@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lifecycle.door import HttpDoor
 from tidegate.errors import EnvironmentLacking, PositionLost, SourceUnreachable, TidegateError
 from tidegate.model.task import TaskSpec
 from tidegate.server.control import Control
@@ -17,7 +18,7 @@ from tidegate.server.jobs import Job, Outcome, Work
 from tidegate.server.limits import Limits
 from tidegate.server.local_engine import Launch, Worker
 from tidegate.server.reconcile import Reconciler
-from tidegate.server.views import Assignment, Beat, Orders, Session, Side, TaskView
+from tidegate.server.views import Beat, Orders, Session, Side, TaskView
 from tidegate.store.opening import Store, open_store
 
 
@@ -169,18 +170,18 @@ class FakeWorker:
         self._world = world
         self.process = process
         self.session: Session | None = None
-        self.assignment: Assignment | None = None
+        self.assignment: Any = None
         self.snapshots = 0
 
     @property
-    def control(self) -> Control:
-        return self._world.control
+    def control(self) -> Any:
+        return self._world.door
 
-    def _authenticated(self) -> Session:
+    def _authenticated(self) -> Any:
         self.session = self.control.authenticate(self.process.launch.token)
         return self.session
 
-    def register(self) -> Assignment:
+    def register(self) -> Any:
         session = self._authenticated()
         worker = self.process.worker
         self.assignment = self.control.register(session, pid=worker.pid, started=worker.started)
@@ -188,13 +189,13 @@ class FakeWorker:
 
     def beat(self, position: str | None = None, phase: str = "incremental", health: str = "steady") -> Orders:
         said = Beat(phase, health, position, {"rows": 1}, {}, 0.5, 100)
-        return self.control.heartbeat(self._authenticated(), said)
+        orders: Orders = self.control.heartbeat(self._authenticated(), said)
+        return orders
 
     def open(self) -> None:
         """Register, make a slot, say so."""
-        session = self._authenticated()
         self.register()
-        self._world.data_plane.made.add(session.run_key)
+        self._world.data_plane.made.add(self.process.launch.run_key)
         self.say("opened")
 
     def snapshot(self, kind: str = "periodic", position: str | None = None, request: str | None = None) -> int:
@@ -269,8 +270,11 @@ class World:
         store: Store | None = None,
         limits: Limits | None = None,
         jobs_at_once: bool = True,
+        door: HttpDoor | None = None,
     ) -> None:
+        """`door` is what people and workers come through; by default they call `Control` itself."""
         self.data_dir = data_dir
+        self._http = door
         self.limits = limits or Limits()
         self.clock = FakeClock()
         self.engine = FakeEngine()
@@ -284,6 +288,9 @@ class World:
         self.jobs = ManualJobs(self._jobs_at_once)
         self.control = Control(self.store, self.data_plane, clock=self.clock, limits=self.limits)
         self.reconciler = Reconciler(self.control, self.engine, self.jobs)
+        self.door: Any = self._http or self.control
+        if self._http is not None:
+            self._http.serve(self.control)
 
     restart_server = start_server
     """What was in memory is gone."""
@@ -299,17 +306,18 @@ class World:
 
     def add_data_sources(self) -> None:
         pg = {"host": "db", "database": "shop", "user": "tide", "password": "s3cret-canary"}
-        self.control.create_data_source("shop_db", "postgres", pg, actor="ann")
-        self.control.create_data_source("lake", "duckdb", {"path": str(self.data_dir / "lake.duckdb")}, actor="ann")
+        self.door.create_data_source("shop_db", "postgres", pg, actor="ann")
+        self.door.create_data_source("lake", "duckdb", {"path": str(self.data_dir / "lake.duckdb")}, actor="ann")
 
     def add_task(self, name: str = "shop", *, submit: bool = True, **changes: Any) -> int:
-        task = self.control.create_task(definition(name, **changes), actor="ann").task.id
+        task: int = self.door.create_task(definition(name, **changes), actor="ann").task.id
         if submit:
-            self.control.submit(task, actor="ann")
+            self.door.submit(task, actor="ann")
         return task
 
     def command(self, task: int, name: str, **more: Any) -> TaskView:
-        return self.control.command(task, name, actor="ann", **more).task
+        now: TaskView = self.door.command(task, name, actor="ann", **more).task
+        return now
 
     def view(self, task: int) -> TaskView:
         return self.control.detail(task).task

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from tidegate.errors import NotFound, StaleVersion
 from tidegate.faultpoint import crossing
@@ -43,13 +43,18 @@ def held_of(run: RunRow | None, snapshot: bool) -> Held:
 def find(tx: Connection, task_id: int, *, lock: bool = False) -> Situation | None:
     """With `lock` nobody else changes the task until the transaction ends."""
     if lock:
-        tx.execute(select(task.c.id).where(task.c.id == task_id).with_for_update())
-    row = tx.execute(
-        select(*columns(task, TaskRow), has_snapshot(), *columns(run, RunRow))
-        .outerjoin(run, run.c.id == task.c.run_id)
-        .where(task.c.id == task_id)
-    ).one_or_none()
+        tx.execute(_LOCK, {"the_task": task_id})
+    row = tx.execute(_FIND, {"the_task": task_id}).one_or_none()
     return situation(row) if row is not None else None
+
+
+# Made once: to build a statement takes longer than to execute it.
+_LOCK = select(task.c.id).where(task.c.id == bindparam("the_task")).with_for_update()
+_FIND = (
+    select(*columns(task, TaskRow), has_snapshot(), *columns(run, RunRow))
+    .outerjoin(run, run.c.id == task.c.run_id)
+    .where(task.c.id == bindparam("the_task"))
+)
 
 
 def situation(row: Any) -> Situation:

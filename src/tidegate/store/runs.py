@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, select
+from sqlalchemy import Connection, Integer, bindparam, case, func, select
 
 from tidegate.model.lifecycle import STATES, State
 from tidegate.store.rows import Cleanup, Health, RunRow, SnapshotRow, columns, read
@@ -125,22 +125,6 @@ class Glance:
 
 def glances(tx: Connection) -> list[Glance]:
     """Every task in an Operating step, with a worker, or with the process of one."""
-    watched = [s.value for s, facts in STATES.items() if facts.worker or facts.deadline_s is not None]
-    found = tx.execute(
-        select(
-            task.c.id,
-            task.c.state,
-            run.c.id,
-            run.c.epoch,
-            run.c.token_hash,
-            run.c.worker_pid,
-            run.c.worker_started,
-            run.c.registered_at,
-        )
-        .outerjoin(run, run.c.id == task.c.run_id)
-        .where(task.c.state.in_(watched) | run.c.worker_pid.is_not(None))
-        .order_by(task.c.id)
-    )
     return [
         Glance(
             task_id,
@@ -150,24 +134,52 @@ def glances(tx: Connection) -> list[Glance]:
             (pid, started or "") if pid is not None and token is not None else None,
             registered is not None,
         )
-        for task_id, state, run_id, epoch, token, pid, started, registered in found
+        for task_id, state, run_id, epoch, token, pid, started, registered in tx.execute(_GLANCES)
     ]
+
+
+# Statements of every sweep are made once: to build one takes longer than to execute it.
+_WATCHED = [s.value for s, facts in STATES.items() if facts.worker or facts.deadline_s is not None]
+_GLANCES = (
+    select(
+        task.c.id,
+        task.c.state,
+        run.c.id,
+        run.c.epoch,
+        run.c.token_hash,
+        run.c.worker_pid,
+        run.c.worker_started,
+        run.c.registered_at,
+    )
+    .outerjoin(run, run.c.id == task.c.run_id)
+    .where(task.c.state.in_(_WATCHED) | run.c.worker_pid.is_not(None))
+    .order_by(task.c.id)
+)
+_STRAYS = select(*columns(run, RunRow)).where(run.c.worker_pid.is_not(None), run.c.ended_at.is_not(None))
+_TO_CLEAN = (
+    select(*columns(run, RunRow))
+    .where(
+        (run.c.cleanup == Cleanup.DUE.value)
+        | (
+            (run.c.cleanup == Cleanup.LEFT.value)
+            & ((run.c.cleanup_at <= bindparam("by_now")) | (run.c.cleanup_at > bindparam("too_late")))
+        )
+    )
+    .order_by(run.c.cleanup_at)
+    .limit(bindparam("at_most", type_=Integer))
+)
 
 
 def strays(tx: Connection) -> list[RunRow]:
     """Runs that are over, with a process that may still be there."""
-    query = select(*columns(run, RunRow)).where(run.c.worker_pid.is_not(None), run.c.ended_at.is_not(None))
-    return [read(RunRow, row) for row in tx.execute(query)]
+    return [read(RunRow, row) for row in tx.execute(_STRAYS)]
 
 
 def runs_to_clean(tx: Connection, *, now: float, wait_max_s: float, limit: int) -> list[RunRow]:
     """Runs that ended, and those whose leftovers may be tried again by now: or whose time is further away than
     `wait_max_s`, for then the clock was set back."""
-    again = (run.c.cleanup_at <= now) | (run.c.cleanup_at > now + wait_max_s)
-    query = select(*columns(run, RunRow)).where(
-        (run.c.cleanup == Cleanup.DUE.value) | ((run.c.cleanup == Cleanup.LEFT.value) & again)
-    )
-    return [read(RunRow, row) for row in tx.execute(query.order_by(run.c.cleanup_at).limit(limit))]
+    given = {"by_now": now, "too_late": now + wait_max_s, "at_most": limit}
+    return [read(RunRow, row) for row in tx.execute(_TO_CLEAN, given)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,8 @@ def settings() -> str:
         "# Settings",
         "",
         "The server reads its settings from the environment and from `tidegate server`'s command line, which wins.",
-        "Times are in seconds. What has no flag is secret or may hold a password: on a command line every user of the",
-        "machine could read it.",
+        "Times are in seconds unless the name says otherwise. What has no flag is secret or may hold a password: on a",
+        "command line every user of the machine could read it.",
         "",
     ]
     rows = []

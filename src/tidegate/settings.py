@@ -38,7 +38,7 @@ class Says:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings with their values. Times in seconds."""
+    """All settings with their values. Times in seconds unless the name says otherwise."""
 
     data_dir: Annotated[Path, Says("Where the store, keys, tokens and logs are kept.")] = field(
         default_factory=default_data_dir
@@ -73,6 +73,11 @@ class Settings:
     continuing_deadline_s: Annotated[float, Says("How long Continue may take.", 1, 180)] = 180.0
     stopping_deadline_s: Annotated[float, Says("How long Stop may take.", 1, 120)] = 120.0
     removing_deadline_s: Annotated[float, Says("How long removing a task may take.", 1, 300)] = 300.0
+    keep_days: Annotated[float, Says("How long key events and ended runs are kept, in days.", 1, 36_500)] = 30.0
+    keep_events: Annotated[
+        int, Says("How many of each task's newest key events are kept, however old.", 1, 100_000)
+    ] = 1_000
+    keep_runs: Annotated[int, Says("How many of each task's newest runs are kept, however old.", 1, 100_000)] = 20
     log_level: Annotated[LogLevel, Says("What the server logs.")] = "info"
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from tidegate.errors import ObjectMissing, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
+from tidegate.server.history import History
 from tidegate.server.jobs import Job, Jobs, Outcome, Work
 from tidegate.store import moves, runs
 from tidegate.store.moves import Situation
@@ -29,6 +30,7 @@ class Janitor:
         self._clock = control.clock
         self._limits = control.limits
         self._jobs = jobs
+        self._history = History(control)
 
     def halt(self, seen: Situation, overdue: dict[str, Any] | None = None) -> bool:
         """End Stopping once the run is cleaned up, or its time has `overdue` passed; whether it ended."""
@@ -63,11 +65,12 @@ class Janitor:
         return True
 
     def sweep(self) -> None:
-        """Clean what is due: runs that ended otherwise than by Stop, and what was left before."""
+        """Clean what is due: runs that ended otherwise than by Stop, and what was left before. Forget what is old."""
         with self._db.read() as tx:
             due = runs.runs_to_clean(tx, now=self._clock.now(), wait_max_s=self._limits.cleanup_max_s, limit=AT_ONCE)
         for run in due:
             self._clean(run)
+        self._history.sweep()
 
     def _clean(self, run: RunRow) -> None:
         # A worker that still lives would make again what is removed.

@@ -34,6 +34,13 @@ class Limits:
     cleanup_max_s: float = 3600.0
     cleanup_tries: int = 30
     """Attempts to remove what an ended run left at its source and target."""
+    keep_s: float = 30 * 86_400.0
+    """Key events and ended runs younger than this are kept …"""
+    keep_events: int = 1_000
+    keep_runs: int = 20
+    """… and so many of each task's newest, however old."""
+    forget_s: float = 3_600.0
+    """Between two rounds of looking for what may be forgotten."""
     sweep_s: float = 1.0
     """Between two looks at every task; commands and events are acted on at once."""
     jobs: int = 8

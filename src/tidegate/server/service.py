@@ -158,6 +158,9 @@ def limits(settings: Settings) -> Limits:
         backoff_max_s=settings.restart_backoff_max_s,
         detection_s=settings.detection_interval_s,
         detection_back_s=min(Limits().detection_back_s, settings.detection_interval_s),
+        keep_s=settings.keep_days * 86_400,
+        keep_events=settings.keep_events,
+        keep_runs=settings.keep_runs,
         sweep_s=settings.reconcile_interval_s,
     )
 

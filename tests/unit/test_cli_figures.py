@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tidegate.cli.figures import NONE, ago, count, duration, moment, size
+from tidegate.cli.figures import NONE, ago, between, count, duration, moment, size
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,15 @@ def test_counts_are_grouped() -> None:
 
 
 def test_a_time_ahead_of_this_clock_is_now() -> None:
-    assert (ago(105.0, now=100.0), ago(40.0, now=100.0), ago(None)) == ("0 ms", "1 min", NONE)
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert (ago("2026-03-01T12:00:05.000Z", now), ago("2026-03-01T11:59:00.000Z", now)) == ("0 ms", "1 min")
+    assert ago(None) == NONE
+
+
+def test_between_two_times() -> None:
+    assert between("2026-03-01T11:59:00.250Z", "2026-03-01T12:00:00.500Z") == 60.25
 
 
 def test_a_time_of_another_day_has_its_day() -> None:
-    assert moment(0).startswith("19")
+    assert moment("1970-01-02T00:00:00.000Z").startswith("1970-01-0")
     assert moment(None) == NONE

@@ -1,9 +1,8 @@
-"""Numbers and times as people read them. None is always a dash."""
+"""Numbers and times as people read them. None is always a dash; a time comes as the server's text."""
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 NONE = "–"
 
@@ -40,17 +39,23 @@ def duration(duration_s: float | None) -> str:
     return f"{whole} s"
 
 
-def ago(at: float | None, now: float | None = None) -> str:
+def between(first: str, last: str) -> float:
+    """Seconds from one time to another."""
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+
+
+def ago(at: str | None, now: datetime | None = None) -> str:
     """How long ago a time was."""
     if at is None:
         return NONE
-    return duration(max(0.0, round((time.time() if now is None else now) - at, 1)))
+    passed = (now or datetime.now(UTC)) - datetime.fromisoformat(at)
+    return duration(max(0.0, round(passed.total_seconds(), 1)))
 
 
-def moment(at: float | None) -> str:
+def moment(at: str | None) -> str:
     """A time on this machine's clock; the day only when it is another one."""
     if at is None:
         return NONE
-    local = datetime.fromtimestamp(at).astimezone()
+    local = datetime.fromisoformat(at).astimezone()
     today = datetime.now().astimezone().date()
     return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.cli.figures import NONE, ago, count, duration, moment, size
+from tidegate.cli.figures import NONE, ago, between, count, duration, moment, size
 from tidegate.model.lifecycle import OPERATING, STATES, State
 
 Json: TypeAlias = Mapping[str, Any]
@@ -214,7 +214,7 @@ def runs(found: Sequence[Json]) -> RenderableType:
         shown.add_row(
             str(run["number"]),
             moment(run["started_at"]),
-            f"{ago(run['started_at'])} so far" if ended is None else duration(ended - run["started_at"]),
+            f"{ago(run['started_at'])} so far" if ended is None else duration(between(run["started_at"], ended)),
             progress(run),
             rows(run),
             str(run["epoch"]),

@@ -24,8 +24,8 @@ ABOUT = """\
 Keep a target in step with a source, and operate that.
 
 Every request but `GET /api/v1/health` carries `Authorization: Bearer <token>`. Every refusal and failure is an
-`application/problem+json` with a stable `code`, a sentence that names the thing, and advice. Times are seconds since
-1970-01-01 UTC."""
+`application/problem+json` with a stable `code`, a sentence that names the thing, and advice. Times are RFC 3339 texts
+in UTC with milliseconds; durations are seconds, which their names end with."""
 
 
 def build(control: Control, while_serving: Callable[[], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:

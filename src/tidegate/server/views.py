@@ -1,11 +1,26 @@
-"""What `Control` answers: plain frozen records, without secrets or cell values (I8). Times are seconds since
-1970-01-01 UTC."""
+"""What `Control` answers: plain frozen records, without secrets or cell values (I8)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
+
+from pydantic import PlainSerializer, WithJsonSchema
+
+
+def rfc3339(at: float) -> str:
+    """`2026-03-01T12:00:00.000Z`, from seconds since 1970-01-01 UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment: TypeAlias = Annotated[
+    float,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T12:00:00.000Z"]}),
+]
+"""Seconds since 1970-01-01 UTC; as JSON an RFC 3339 text with milliseconds, in UTC."""
 
 Json: TypeAlias = Mapping[str, Any]
 Side: TypeAlias = tuple[str, dict[str, Any]]
@@ -31,7 +46,7 @@ class Page(Generic[T]):
 class ProjectView:
     name: str
     description: str
-    created_at: float
+    created_at: Moment
     tasks: int
 
 
@@ -44,8 +59,8 @@ class DataSourceView:
     kind: str
     description: str
     config: Json
-    created_at: float
-    changed_at: float
+    created_at: Moment
+    changed_at: Moment
     version: int
     used_by: list[str]
     """Names of the tasks that read or write it."""
@@ -92,7 +107,7 @@ class TaskView:
     kind: str
     state: str
     status: str
-    state_since: float
+    state_since: Moment
     expires_in_s: float | None
     """How long the Operating step may still last."""
     intent: str
@@ -100,7 +115,7 @@ class TaskView:
     submitted: int | None
     changed: bool
     """Whether the definition was edited after it was last submitted."""
-    created_at: float
+    created_at: Moment
     source: str
     source_kind: str | None
     target: str
@@ -112,7 +127,7 @@ class TaskView:
     commands: list[str]
     """The commands allowed now."""
     run: int | None = None
-    run_started_at: float | None = None
+    run_started_at: Moment | None = None
     epoch: int | None = None
     phase: str | None = None
     health: str | None = None
@@ -121,7 +136,7 @@ class TaskView:
     lag_s: float | None = None
     lag_bytes: int | None = None
     counters: Json | None = None
-    heard_at: float | None = None
+    heard_at: Moment | None = None
     """When the worker last spoke."""
     error: Json | None = None
     """The problem that led to the present status or health; see `problem`."""
@@ -142,7 +157,7 @@ class TaskDetail:
 class VersionView:
     number: int
     definition: Json
-    submitted_at: float
+    submitted_at: Moment
     submitted_by: str
     note: str
 
@@ -155,8 +170,8 @@ class RunView:
     key: str
     version: int
     epoch: int
-    started_at: float
-    ended_at: float | None
+    started_at: Moment
+    ended_at: Moment | None
     phase: str
     health: str
     restarts: int
@@ -180,7 +195,7 @@ class SnapshotView:
     run: int
     epoch: int
     kind: str
-    at: float
+    at: Moment
     position: str
     state_bytes: int
     request: str | None
@@ -200,9 +215,9 @@ class PositionView:
 
     run: int
     current: str | None
-    current_at: float | None
+    current_at: Moment | None
     snapshot: str | None
-    snapshot_at: float | None
+    snapshot_at: Moment | None
     lag_s: float | None
     lag_bytes: int | None
     reread_bytes: int | None = None
@@ -218,7 +233,7 @@ class EventView:
     """A key event. A change of state has `state_from` and `state_to`."""
 
     id: int
-    at: float
+    at: Moment
     task: int
     run: int | None
     name: str

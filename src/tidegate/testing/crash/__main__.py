@@ -1,0 +1,52 @@
+"""`python -m tidegate.testing.crash`: one campaign, its result as one JSON object on standard output or in a file.
+
+Exit code 0: nothing was lost, doubled or torn; 1: something was. The folder of a campaign that failed is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tidegate.testing.crash.campaign import ROUND_S, Campaign, random_seed, tell
+
+
+def _commit() -> str:
+    try:
+        said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return said.stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tidegate.testing.crash", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=None, help="what every random choice follows from")
+    parser.add_argument("--round-seconds", type=float, default=ROUND_S)
+    parser.add_argument("--results", type=Path, help="folder for crash-<date>-<commit>.json; else standard output")
+    given = parser.parse_args()
+    seed = given.seed if given.seed is not None else random_seed()
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-crash-"))
+    tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}")
+    result = Campaign(folder, seed, round_s=given.round_seconds, told=tell).run(given.minutes)
+    said = json.dumps(result.as_json(commit := _commit()), indent=1, ensure_ascii=False)
+    if given.results is not None:
+        given.results.mkdir(parents=True, exist_ok=True)
+        (given.results / f"crash-{result.began:%Y%m%d}-{commit}.json").write_text(said + "\n")
+    else:
+        sys.stdout.write(said + "\n")
+    if result.right:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
+    tell(f"kept: {folder}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

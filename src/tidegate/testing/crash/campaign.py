@@ -1,0 +1,227 @@
+"""Rounds of fire until the time is over: fresh databases, four tasks, a workload, every kind of fault, an audit."""
+
+from __future__ import annotations
+
+import platform
+import random
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tidegate.testing.crash.fire import Tally, Tormentor
+from tidegate.testing.crash.history import Findings, History
+from tidegate.testing.crash.stage import Stage
+from tidegate.testing.crash.victim import Victim
+from tidegate.testing.ledger import Load, Verdict, Workload
+
+PAIRS = (("postgres", "append"), ("postgres", "upsert"), ("duckdb", "append"), ("duckdb", "upsert"))
+CHUNK_ROWS = 150
+ROUND_S = 60.0
+# How often each kind comes, relative to the others.
+WEIGHTS: Mapping[str, float] = {
+    "kill": 28,
+    "kill_at_point": 16,
+    "kill_twice": 6,
+    "kill_server": 1,
+    "kill_server_at_point": 4,
+    "pause": 13,
+    "forced_pause": 13,
+    "zombie": 3,
+    "wire_cut": 12,
+    "server_crash": 2.5,
+    "copy_again": 4,
+}
+TRANSACTIONS_MIN_S = 2.0
+"""A round whose source saw fewer transactions a second than this has shown nothing."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a campaign came to."""
+
+    seed: int
+    began: datetime
+    minutes: float = 0.0
+    rounds: int = 0
+    tally: Tally = field(default_factory=Tally)
+    verdict: Verdict = field(default_factory=Verdict)
+    old_epoch_writes: int = 0
+    backward_positions: int = 0
+    position_writes: int = 0
+    looks: int = 0
+    transactions: int = 0
+    settle_s: list[float] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        return self.verdict.right and not (
+            self.tally.failures or self.old_epoch_writes or self.backward_positions or self.left
+        )
+
+    def as_json(self, commit: str) -> dict[str, Any]:
+        counts, resumed = self.tally.counts, sorted(self.tally.resumed_s)
+        return {
+            "commit": commit,
+            "seed": self.seed,
+            "began": self.began.isoformat(timespec="seconds"),
+            "minutes": round(self.minutes, 1),
+            "python": platform.python_version(),
+            "pairs": [f"postgres→{target} {write}" for target, write in PAIRS],
+            "rounds": self.rounds,
+            "kills": counts["kills"],
+            "server_kills": counts["server_kills"],
+            "pauses": counts["pauses"],
+            "forced_pauses": counts["forced_pauses"],
+            "zombies": counts["zombies"],
+            "wire_cuts": counts["wire_cuts"],
+            "server_crashes": counts["server_crashes"],
+            "copies_begun_again": counts["copies"],
+            "transactions": self.transactions,
+            "rows": self.verdict.rows,
+            "lost": self.verdict.lost,
+            "doubled": self.verdict.doubled,
+            "invented": self.verdict.invented,
+            "reordered": self.verdict.reordered,
+            "stale": self.verdict.stale,
+            "torn": self.verdict.torn,
+            "readers_looked": self.looks,
+            "position_writes": self.position_writes,
+            "old_epoch_writes": self.old_epoch_writes,
+            "backward_positions": self.backward_positions,
+            "left_behind": self.left,
+            "failures": self.tally.failures,
+            "notes": (self.verdict.notes + self.notes)[:50],
+            "resumed_s": _spread(resumed),
+            "settled_s": _spread(sorted(self.settle_s)),
+            "points": dict(sorted(self.tally.points.items())),
+        }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    if len(values) < 2:
+        return {}
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(values[-1], 3), "count": len(values)}
+
+
+class Campaign:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        round_s: float = ROUND_S,
+        weights: Mapping[str, float] = WEIGHTS,
+        load: Load | None = None,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Everything it makes is in `folder`; `told` hears a line per round."""
+        self.folder, self.seed, self.round_s = folder, seed, round_s
+        self.weights, self.load, self.told = dict(weights), load or Load(), told
+        self.result = Result(seed, datetime.now(UTC))
+
+    def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
+        """Rounds until the time is over, `enough` was done, or something is wrong."""
+        began = time.monotonic()
+        with Stage(self.folder, self.seed) as stage:
+            while time.monotonic() - began < minutes * 60 and self.result.right and not enough(self.result.tally):
+                left_s = minutes * 60 - (time.monotonic() - began)
+                self._round(stage, self.result.rounds + 1, min(self.round_s, max(5.0, left_s)))
+                self.result.minutes = (time.monotonic() - began) / 60
+                self.told(self._line())
+        return self.result
+
+    def _line(self) -> str:
+        counts, verdict = self.result.tally.counts, self.result.verdict
+        return (
+            f"round {self.result.rounds} ({self.result.minutes:.1f} min, seed {self.seed}): "
+            + ", ".join(f"{name} {counts[name]}" for name in sorted(counts))
+            + f"; {verdict.rows} rows, {verdict.lost} lost, {verdict.doubled} doubled, {verdict.torn} torn"
+            + (f"; failed: {self.result.tally.failures}" if self.result.tally.failures else "")
+        )
+
+    def _round(self, stage: Stage, number: int, seconds: float) -> None:
+        stage.data_sources(number, CHUNK_ROWS)
+        workload = Workload(lambda: stage.source.connect(f"src{number}"), self.seed + number, self.load).create()
+        victims = [Victim(stage, number, target, write) for target, write in PAIRS]
+        ending = threading.Event()
+        history = History(stage, number)
+        workload.start()
+        for victim in victims:
+            victim.create()
+        threads = [
+            Tormentor(stage, victim, self.result.tally, self.weights, self.seed * 100 + number * 10 + index, ending)
+            for index, victim in enumerate(victims)
+        ]
+        reader = threading.Thread(target=_watch, args=(victims, ending), name="reader", daemon=True)
+        for thread in (*threads, reader):
+            thread.start()
+        ending.wait(seconds)
+        ending.set()
+        for thread in (*threads, reader):
+            thread.join(180)
+        self.result.rounds = number
+        if self.result.tally.failures:
+            self.result.notes += [f"{victim.name} is {victim.status()}" for victim in victims]
+        self._audit(stage, victims, workload, seconds)
+        self._judge(victims, history.judge(), number)
+        if not self.result.tally.failures and self.result.right:
+            stage.drop_databases(number)
+
+    def _audit(self, stage: Stage, victims: list[Victim], workload: Workload, seconds: float) -> None:
+        stage.restart_server()
+        stage.source_wire.heal()
+        stage.target_wire.heal()
+        workload.stop()
+        committed = sum(workload.committed.values())
+        self.result.transactions += committed
+        if committed < TRANSACTIONS_MIN_S * seconds:
+            self.result.tally.fail(f"only {committed} transactions in {seconds:.0f} s: this round has shown nothing")
+        for victim in victims:
+            verdict, took_s = victim.settled(workload)
+            if not verdict.right:
+                verdict.notes.insert(0, f"{victim.name} ({victim.status()}) in round of seed {self.seed}")
+            self.result.verdict.add(verdict)
+            self.result.settle_s.append(took_s)
+            self.result.looks += victim.looks
+
+    def _judge(self, victims: list[Victim], found: Findings, number: int) -> None:
+        if self.result.tally.failures or not self.result.verdict.right:
+            return  # kept as it is, to be looked at
+        for victim in victims:
+            self.result.tally.failures += victim.judge_history()
+            self.result.left += victim.end()
+            victim.stage.ask("POST", f"/tasks/{victim.name}/commands/remove")
+        self.result.position_writes += found.writes
+        self.result.old_epoch_writes += found.old_epoch
+        self.result.backward_positions += found.backward
+        self.result.notes += found.notes[:10]
+
+
+def _watch(victims: list[Victim], ending: threading.Event) -> None:
+    """A reader of the targets, during the faults."""
+    while not ending.wait(0.05):
+        for victim in victims:
+            victim.look()
+
+
+def random_seed() -> int:
+    return random.SystemRandom().randrange(2**31)
+
+
+def missing(points: Counter[str], names: tuple[str, ...], least: int) -> list[str]:
+    """Points struck less often than `least`."""
+    return [name for name in names if points[name] < least]
+
+
+def tell(line: str) -> None:
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,257 @@
+"""A task under fire: commands that take a dying server for granted, and the audit of what it copied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import duckdb
+import psycopg
+
+from tidegate.faultpoint import POINTS
+from tidegate.model.lifecycle import MOVES
+from tidegate.testing.crash.stage import Stage
+from tidegate.testing.faults import Trace
+from tidegate.testing.ledger import KEYS, TABLES, TOTAL, Verdict, Workload, fold, judge_ledger, judge_rows
+from tidegate.testing.site import Refused, WorkerProcess
+
+DEADLINE_S = 60.0
+SETTLE_S = 30.0
+"""How long a task may take to be equal once nothing happens any more."""
+# What shows that the worker has written something since it began.
+PROGRESS = ("batch.committed", "chunk.written")
+LEGAL = {(origin.value, move.name, move.target.value) for move in MOVES for origin in move.sources}
+
+
+class Stuck(AssertionError):
+    """Something that must happen by itself did not."""
+
+
+class Victim:
+    """One task of a round."""
+
+    def __init__(self, stage: Stage, number: int, target: str, write: str) -> None:
+        self.stage, self.number, self.target, self.write = stage, number, target, write
+        self.name = f"{target}_{write}_{number}"
+        self.file = stage.folder / f"{self.name}.duckdb"
+        self.schema = self.name if target == "postgres" else "main"
+        self.id = 0
+        self.torn = 0
+        """How often a reader of the target saw half a transfer."""
+        self.looks = 0
+        """How often one looked when it could have."""
+
+    def create(self, run: bool = True) -> Victim:
+        target = f"dst{self.number}"
+        if self.target == "duckdb":
+            target = self.name
+            config = {"path": str(self.file)}
+            self.stage.ask("POST", "/data-sources", {"name": target, "kind": "duckdb", "config": config})
+        definition = {
+            "task": self.name,
+            "kind": "whole_database",
+            "source": {"data_source": f"src{self.number}", "tables": [f"public.{table}" for table in TABLES]},
+            "target": {"data_source": target, "write": self.write, "schema": self.schema},
+            "restarts": {"max": -1},
+            "snapshots": {"every": "1s"},
+        }
+        self.id = int(self.stage.ask("POST", "/tasks", definition)["task"]["id"])
+        self.stage.ask("POST", f"/tasks/{self.name}/submit", {})
+        if run:
+            self.command("run")
+        return self
+
+    # --- commands ---
+
+    def status(self) -> str:
+        return str(self.stage.ask("GET", f"/tasks/{self.name}")["task"]["status"])
+
+    def command(self, command: str) -> bool:
+        """Whether it was taken; a server that died on it may have taken it all the same."""
+        try:
+            self.stage.ask("POST", f"/tasks/{self.name}/commands/{command}")
+        except Refused as refused:
+            if refused.problem.get("status") in (409, 502, 503, 504):
+                return False  # not in this status, or an end is away
+            raise
+        return True
+
+    def becomes(self, *statuses: str, deadline_s: float = DEADLINE_S) -> str:
+        until = time.monotonic() + deadline_s
+        while (status := self.status()) not in statuses:
+            if status in ("Failure", "Detection Exception") or time.monotonic() > until:
+                raise Stuck(f"{self.name} is {status}, not {' or '.join(statuses)}: {self._why()}")
+            time.sleep(0.03)
+        return status
+
+    def _why(self) -> str:
+        task = self.stage.ask("GET", f"/tasks/{self.name}")["task"]
+        return str((task.get("error") or {}).get("detail", task))
+
+    # --- its worker ---
+
+    def worker(self) -> WorkerProcess | None:
+        """The newest living one."""
+        mine = [w for w in self.stage.site.processes() if f"_t{self.id}r" in w.run]
+        return max(mine, key=lambda w: w.epoch, default=None)
+
+    def trace(self, worker: WorkerProcess) -> Trace:
+        return self.stage.faults.trace(worker.pid)
+
+    def crossings(self, worker: WorkerProcess) -> int:
+        return sum(self.trace(worker).counts.values())
+
+    def at_work(self, deadline_s: float = DEADLINE_S, newer_than: int = 0) -> WorkerProcess:
+        """A worker that has written something, of a later epoch than `newer_than`."""
+        until = time.monotonic() + deadline_s
+        while True:
+            worker = self.worker()
+            if worker is not None and worker.epoch > newer_than:
+                counts = self.trace(worker).counts
+                if any(counts[point] for point in PROGRESS):
+                    return worker
+            if time.monotonic() > until:
+                raise Stuck(f"{self.name} ({self.status()}) has no worker that writes: {self._why()}")
+            time.sleep(0.01)
+
+    # --- audits ---
+
+    def look(self) -> None:
+        """What a reader sees at this moment: once its table is in step, the sum of all accounts must be whole."""
+        if self.target != "postgres" or self.write != "upsert":
+            return
+        query = f"""select (select sum(amount) from "{self.schema}".account),
+            (select bool_and((value::json ->> 'in_step')::bool) from tidegate.progress
+              where run like '%\\_t{self.id}r%' and key like 'table:%')"""
+        with suppress(psycopg.errors.UndefinedTable, psycopg.OperationalError):
+            with self.stage.at_target(self.number) as connection:
+                found = connection.execute(query.encode()).fetchone()
+            if found is not None and found[1]:
+                self.looks += 1
+                self.torn += found[0] != TOTAL
+
+    def settled(self, workload: Workload) -> tuple[Verdict, float]:
+        """Wait until the copy is equal; what is wrong when it is not in time, and the seconds it took."""
+        began = time.monotonic()
+        while True:
+            verdict = self.judge(workload)
+            if verdict.right or time.monotonic() - began > SETTLE_S:
+                verdict.torn += self.torn
+                return verdict, time.monotonic() - began
+            time.sleep(0.2)
+
+    def judge(self, workload: Workload) -> Verdict:
+        with self.stage.at_source(self.number) as source:
+            held = {
+                table: source.execute(_READ[table].format(place=f"public.{table}").encode()).fetchall()
+                for table in TABLES
+            }
+        try:
+            arrived = self._arrived()
+        except (psycopg.errors.UndefinedTable, duckdb.CatalogException):
+            return Verdict(lost=1, notes=["the tables are not there"])
+        except duckdb.IOException:
+            return Verdict(lost=1, notes=["the file is in use"])
+        if self.write == "append":
+            return self._judge_append(workload, held, arrived)
+        verdict = judge_ledger(workload.committed, [(w, n) for _, (w, n, *_) in arrived["ledger"]])
+        for table in TABLES:
+            verdict.add(judge_rows(table, held[table], (row for _, row in arrived[table]), len(KEYS[table])))
+        return verdict
+
+    def _judge_append(
+        self, workload: Workload, held: dict[str, list[Any]], arrived: dict[str, list[tuple[str, Any]]]
+    ) -> Verdict:
+        logged = [(w, n) for op, (w, n, *_) in arrived["ledger"] if op != "read"]
+        verdict = judge_ledger(workload.committed, [(w, n) for _, (w, n, *_) in arrived["ledger"]], logged)
+        changes = [row[1] for op, row in arrived["item"] if op != "delete"]
+        verdict.rows += len(arrived["item"]) + len(arrived["account"])
+        twice = len(changes) - len(set(changes))
+        verdict.doubled += twice
+        if twice:
+            verdict.notes.append(f"item: {twice} changes are there twice")
+        for table in ("item", "account"):
+            width = len(KEYS[table])
+            cut = 3  # large values that an update left alone are not in the log
+            folded = [row[:cut] for row in fold(arrived[table], width)]
+            one = judge_rows(table, (row[:cut] for row in held[table]), folded, width)
+            one.rows = 0
+            verdict.add(one)
+        return verdict
+
+    def _arrived(self) -> dict[str, list[tuple[str, Any]]]:
+        """Table → (operation, row) in the order of the target's log."""
+        append = self.write == "append"
+        found: dict[str, list[tuple[str, Any]]] = {}
+        execute, close = self._reader()
+        try:
+            for table in TABLES:
+                query = _READ[table].format(place=f'"{self.schema}"."{table}"')
+                if append:
+                    query = query.replace(" from ", ", _tidegate_op from ").partition(" order by ")[0]
+                    query += " order by _tidegate_position"
+                rows = execute(query)
+                found[table] = [(row[-1], tuple(row[:-1])) if append else ("", tuple(row)) for row in rows]
+        finally:
+            close()
+        return found
+
+    def _reader(self) -> tuple[Callable[[str], list[Any]], Callable[[], None]]:
+        if self.target == "postgres":
+            connection = self.stage.at_target(self.number)
+            return (lambda query: connection.execute(query.encode()).fetchall()), connection.close
+        file = duckdb.connect(str(self.file), read_only=True)
+        return (lambda query: file.execute(query).fetchall()), file.close
+
+    def judge_history(self) -> list[str]:
+        """What is wrong with the task's key events: every change of state must be a legal move, in one chain."""
+        wrong, at = [], None
+        events = self.stage.ask("GET", f"/tasks/{self.name}/events", limit=1000)
+        for event in reversed(events):
+            if event["state_from"] is None:
+                continue
+            step = (event["state_from"], event["name"], event["state_to"])
+            if step not in LEGAL:
+                wrong.append(f"{self.name}: {step} is no legal move")
+            if at is not None and at != event["state_from"]:
+                wrong.append(f"{self.name}: {step} begins where nothing ended ({at})")
+            at = event["state_to"]
+        return wrong
+
+    def end(self) -> list[str]:
+        """Stop it; what is left of it afterwards and must not be."""
+        if self.command("stop"):
+            self.becomes("Stopped", deadline_s=120)
+        self.becomes("Stopped", deadline_s=120)
+        left: list[str] = []
+        until = time.monotonic() + DEADLINE_S
+        while time.monotonic() < until and (left := self._leftovers()):
+            time.sleep(0.1)
+        return left
+
+    def _leftovers(self) -> list[str]:
+        mine = f"%\\_t{self.id}r%"
+        with self.stage.at_source(self.number) as source:
+            slots = source.execute("select slot_name from pg_replication_slots where slot_name like %s", [mine])
+            left = [f"{self.name}: slot {name}" for (name,) in slots.fetchall()]
+            publications = source.execute("select pubname from pg_publication where pubname like %s", [mine])
+            left += [f"{self.name}: publication {name}" for (name,) in publications.fetchall()]
+        if self.target == "postgres":
+            with self.stage.at_target(self.number) as target:
+                runs = target.execute("select run from tidegate.position where run like %s", [mine]).fetchall()
+                left += [f"{self.name}: state of {run}" for (run,) in runs]
+        worker = self.worker()
+        return [*left, f"{self.name}: process {worker.pid}"] if worker is not None else left
+
+
+_READ = {
+    "account": "select id, amount, note from {place} order by id",
+    "ledger": "select writer, n, note from {place} order by writer, n",
+    "item": "select k, change, note, big from {place} order by k",
+}
+SERVER_POINTS = tuple(
+    name for name in POINTS if name.partition(".")[0] in ("move", "store", "worker") or name.startswith("leftover")
+)
+WORKER_POINTS = tuple(name for name in POINTS if name not in SERVER_POINTS)

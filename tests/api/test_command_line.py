@@ -164,6 +164,22 @@ def test_the_second_of_two_at_once_is_told(driven: Api) -> None:
     assert "lifecycle.refused" in said.stderr
 
 
+def test_positions_of_a_running_task_say_where_the_log_ends_and_how_far_it_is_kept(driven: Api) -> None:
+    running(driven)
+    said = tidegate(driven, "positions", TASK, "--ask-source").stdout
+    for part in ("log ends", "0/FFFF", "behind", "8.0 KiB", "for another 1.0 GiB of log"):
+        assert part in said
+    assert "log to read" not in said
+
+
+def test_a_running_task_whose_log_is_lost_says_so_when_the_source_is_asked(driven: Api) -> None:
+    running(driven)
+    driven.plane.lost = PositionLost("the slot was invalidated by the server")
+    found = data(tidegate(driven, "positions", TASK, "--ask-source", "--json"))
+    assert (found["source_error"]["code"], found["source_end"]) == ("source.position_lost", None)
+    assert "the slot was invalidated" in tidegate(driven, "positions", TASK, "--ask-source").stdout
+
+
 def test_a_refusal_lists_what_is_offered_once(driven: Api) -> None:
     running(driven)
     said = tidegate(driven, "continue", TASK)

@@ -330,8 +330,12 @@ def positions(found: Json | None) -> RenderableType:
     facts.add_row("current", f"{found['current'] or NONE}   {ago(found['current_at'])} ago")
     facts.add_row("snapshot", f"{found['snapshot'] or NONE}   {ago(found['snapshot_at'])} ago")
     facts.add_row("lag", lag(found))
-    if found["reread_bytes"] is not None:
-        facts.add_row("log to read", size(found["reread_bytes"]))
+    if found["source_end"] is not None:
+        facts.add_row("log ends", found["source_end"])
+        if found["behind_bytes"] is not None:
+            facts.add_row("behind", size(found["behind_bytes"]))
+        if found["reread_bytes"] is not None:
+            facts.add_row("log to read", size(found["reread_bytes"]))
         kept = "without limit" if found["safe_bytes"] is None else f"for another {size(found['safe_bytes'])} of log"
         facts.add_row("source keeps it", kept)
     if found["source_error"]:

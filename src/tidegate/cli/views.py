@@ -169,7 +169,9 @@ def add(app: typer.Typer) -> None:
         session: Session,
         task: TaskName,
         project: ProjectName = "default",
-        ask_source: Annotated[bool, typer.Option("--ask-source", help="Also ask how long the log is kept.")] = False,
+        ask_source: Annotated[
+            bool, typer.Option("--ask-source", help="Also ask where the source's log ends and how long it is kept.")
+        ] = False,
     ) -> None:
         """Show where the present run stands in the source's log."""
         found = session.door.get("tasks", task, "positions", project=project, ask_source=ask_source)

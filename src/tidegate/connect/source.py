@@ -111,6 +111,8 @@ class LogState:
     """Log between the position asked for and the end of the log."""
     safe_bytes: int | None
     """How much more may be written before the source drops log the run needs; None: no limit is set."""
+    end: Position
+    """Where the log ends."""
 
 
 class Source(ABC):
@@ -186,8 +188,9 @@ class Source(ABC):
         again, or taken out by hand."""
 
     @abstractmethod
-    def log_state(self, run: str, position: Position) -> LogState:
-        """Raises `PositionLost` when the log from the position on is not (or no longer certainly) there."""
+    def log_state(self, run: str, position: Position | None) -> LogState:
+        """Raises `PositionLost` when the log from the position on is not (or no longer certainly) there. None asks from
+        where the source was last told that it may forget."""
 
     @abstractmethod
     def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:

@@ -38,9 +38,21 @@ Side: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
 @dataclass(frozen=True, slots=True)
 class ContinueReport:
-    """What continuing costs: how much log is read again or at all, and how much longer the source would keep it."""
+    """What continuing costs: how much log is read again or at all, how much longer the source would keep it, and where
+    it ends."""
 
     reread_bytes: int
+    safe_bytes: int | None
+    source_end: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """Where the source's log ends, how much of it is behind the position asked about (None: about none), and how much
+    more may be written before the source drops what the run needs (None: no limit is set)."""
+
+    source_end: str
+    behind_bytes: int | None
     safe_bytes: int | None
 
 
@@ -152,7 +164,20 @@ def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, pos
         kept = {name: copy.schema for name, copy in tables.items() if plan.takes(name)}
         check_followed(plan, reads, kept)
         check_fed(plan, writes, kept.values())
-        return ContinueReport(state.behind_bytes, state.safe_bytes)
+        return ContinueReport(state.behind_bytes, state.safe_bytes, str(state.end))
+
+
+def look_at_log(run_key: str, source: Side, position: str | None) -> LogReport:
+    """The log that the source keeps for a run that is at work; `position` is what its target holds. What the source was
+    told may be ahead of that, for a worker reports it only now and then. Raises `PositionLost` and what makes the
+    source unusable."""
+    reads = open_source(source)
+    try:
+        state = reads.log_state(run_key, None)
+        behind_bytes = None if position is None else reads.behind_bytes(reads.parse_position(position))
+    finally:
+        reads.close()
+    return LogReport(str(state.end), behind_bytes, state.safe_bytes)
 
 
 def forget(run_key: str, spec: TaskSpec, source: Side, target: Side) -> list[TidegateError]:

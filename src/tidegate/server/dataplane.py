@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tidegate.errors import TidegateError
 from tidegate.model.task import TaskSpec
-from tidegate.server.views import ContinueCost, Side
+from tidegate.server.views import ContinueCost, KeptLog, Side
 
 
 class DataPlane(Protocol):
@@ -21,6 +21,10 @@ class DataPlane(Protocol):
     ) -> ContinueCost:
         """What continuing at the position costs. Raises `PositionLost`, `SourceIdentityChanged`,
         `TargetPositionMismatch` and others when it is not possible."""
+
+    def look_at_log(self, run_key: str, source: Side, position: str | None) -> KeptLog:
+        """The log the source keeps for a run that is at work and stands at `position`. Raises `PositionLost` and what
+        makes the source unusable."""
 
     def forget(self, run_key: str, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
         """Remove what the run made at both ends; what could not be removed. Idempotent."""

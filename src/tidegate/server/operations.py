@@ -298,8 +298,8 @@ class Operations(Definitions):
         return SnapshotRequest(request, snapshot_view(stored, run.number) if stored else None)
 
     def positions(self, task: int, *, ask_source: bool = False) -> PositionView | None:
-        """Where the present run stands; None without one. `ask_source` connects to the source of a task that rests,
-        which may take seconds. Raises `NotFound`."""
+        """Where the present run stands; None without one. `ask_source` connects to the source, which may take seconds.
+        Raises `NotFound`."""
         with self.db.read() as tx:
             now_in = moves.get(tx, task)
             run = now_in.run
@@ -318,16 +318,23 @@ class Operations(Definitions):
         )
 
     def _asked_of_source(self, now_in: Situation, run: RunRow, position: str | None) -> dict[str, Any]:
-        if now_in.held is Held.NOTHING or STATES[now_in.task.state].worker:
+        if now_in.held is Held.NOTHING:
             return {}
         try:
             with self.db.read() as tx:
                 spec = self.run_spec(tx, run)
                 source, target = self.sides(tx, now_in.task.project_id, spec)
-            found = self.data_plane.check_continue(run.key, spec, source, target, position)
+            if STATES[now_in.task.state].worker:
+                log = self.data_plane.look_at_log(run.key, source, run.position)
+                return {
+                    "source_end": log.source_end,
+                    "behind_bytes": log.behind_bytes,
+                    "safe_bytes": log.safe_bytes,
+                }
+            cost = self.data_plane.check_continue(run.key, spec, source, target, position)
         except TidegateError as error:
             return {"source_error": problem(error)}
-        return {"reread_bytes": found.reread_bytes, "safe_bytes": found.safe_bytes}
+        return {"source_end": cost.source_end, "reread_bytes": cost.reread_bytes, "safe_bytes": cost.safe_bytes}
 
     def events(
         self, task: int | None = None, *, run: int | None = None, after: int = 0, limit: int = 200

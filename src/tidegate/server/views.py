@@ -211,7 +211,8 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class PositionView:
-    """Where a run stands. The last three are asked of the source and None where it was not asked or cannot tell."""
+    """Where a run stands. What follows `lag_bytes` is asked of the source and None where it was not asked or cannot
+    tell."""
 
     run: int
     current: str | None
@@ -220,8 +221,12 @@ class PositionView:
     snapshot_at: Moment | None
     lag_s: float | None
     lag_bytes: int | None
+    source_end: str | None = None
+    """Where the source's log ends."""
+    behind_bytes: int | None = None
+    """Of a run at work: the log from `current` to there."""
     reread_bytes: int | None = None
-    """What Continue would read again or still has to read."""
+    """Of a run that rests: what Continue would read again or still has to read."""
     safe_bytes: int | None = None
     """How much more log may be written at the source before the run's position is lost; None: no limit known."""
     source_error: Json | None = None
@@ -250,6 +255,26 @@ class ContinueCost(Protocol):
     @property
     def reread_bytes(self) -> int:
         """Log between the position and its end."""
+
+    @property
+    def safe_bytes(self) -> int | None:
+        """How much more may be written before the source drops log the run needs; None: no limit."""
+
+    @property
+    def source_end(self) -> str:
+        """Where the log ends."""
+
+
+class KeptLog(Protocol):
+    """What `DataPlane.look_at_log` finds."""
+
+    @property
+    def source_end(self) -> str:
+        """Where the log ends."""
+
+    @property
+    def behind_bytes(self) -> int | None:
+        """Log between the position and its end; None: no position was given."""
 
     @property
     def safe_bytes(self) -> int | None:

@@ -180,7 +180,7 @@ class PostgresSource(Source):
         )
         return "; ".join(row[0] for row in rows) or "nobody can be named"
 
-    def log_state(self, run: str, position: Position) -> LogState:
+    def log_state(self, run: str, position: Position | None) -> LogState:
         rows = self._all(
             "select s.confirmed_flush_lsn::text, s.wal_status, s.safe_wal_size, s.plugin, s.database,"
             " pg_catalog.pg_current_wal_insert_lsn()::text"
@@ -195,10 +195,10 @@ class PostgresSource(Source):
             raise PositionLost(f"{slot} was invalidated by the server (wal_status {status})")
         if plugin != "pgoutput" or database != self.config.database:
             raise PositionLost(f"{slot} is now another one (plugin {plugin}, database {database})")
-        wanted = PgPosition.of(position).lsn
+        wanted = parse_lsn(confirmed) if position is None else PgPosition.of(position).lsn
         if parse_lsn(confirmed) > wanted:  # I2: the log between the two is not promised any more
             raise PositionLost(f"{slot} stands at {confirmed}, the task needs the log from {lsn_text(wanted)}")
-        return LogState(max(0, parse_lsn(end) - wanted), safe)
+        return LogState(max(0, parse_lsn(end) - wanted), safe, PgPosition(parse_lsn(end)))
 
     def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
         start = PgPosition.of(position)

@@ -153,7 +153,9 @@ def get_positions(
     control: Door,
     task: TaskInPath,
     project: Project = "default",
-    ask_source: Annotated[bool, Query(description="Also ask the source how long it will keep the log.")] = False,
+    ask_source: Annotated[
+        bool, Query(description="Also ask the source where its log ends and how long it will keep what is needed.")
+    ] = False,
 ) -> PositionView | None:
     """Where the present run stands, in the source's log and in its newest snapshot."""
     return control.positions(control.task_id(task, project=project), ask_source=ask_source)

@@ -129,6 +129,16 @@ class Resuming(Ground):
         after = source.log_state(RUN, position)
         assert 0 <= before.behind_bytes < after.behind_bytes
         assert after.safe_bytes is None or after.safe_bytes > 0
+        assert position <= before.end < after.end
+
+    def test_the_state_of_the_log_can_be_asked_without_a_position(self) -> None:
+        source, position = self.begun(self.table(rows=200))
+        self.execute("update t set note = 'more'")
+        state = source.log_state(RUN, None)
+        assert position < state.end
+        assert state.behind_bytes > 0
+        with raises(PositionLost):
+            source.log_state("c0ffee_t9r9", None)
 
     def test_a_run_that_never_began_has_no_log(self) -> None:
         source, position = self.begun(self.table())

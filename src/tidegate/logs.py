@@ -9,7 +9,7 @@ import logging
 import sys
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -32,9 +32,33 @@ def configure(level: str) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(Lossy(sys.stderr)),  # type: ignore[arg-type]  # all it uses
         cache_logger_on_first_use=True,
     )
+
+
+class Lossy:
+    """A stream whose failures, a full disk above all, cost lines of the log and nothing else. The first line that can
+    be written again is preceded by one that says how many were lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        try:
+            if self._lost:
+                self._stream.write(f'{{"event": "log.lost", "lines": {self._lost}, "level": "warning"}}\n')
+                self._stream.flush()
+                self._lost = 0
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: closed
+            self._lost += text.count("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Everything was flushed as it was written."""
 
 
 def without_texts(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -90,6 +90,17 @@ def test_its_output_is_kept_for_its_owner_only(office: Office) -> None:
     assert (office.data_dir / "logs" / "a1b2c3_t1r1-4.log").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_output_of_a_runs_last_twenty_workers_is_kept(office: Office) -> None:
+    engine, logs = office.engine([sys.executable, "-c", ""]), office.data_dir / "logs"
+    logs.mkdir()
+    for name in [*(f"a1b2c3_t1r1-{epoch}" for epoch in range(1, 60)), "a1b2c3_t1r10-1", "nursery"]:
+        (logs / f"{name}.log").write_text("said")
+    office.workers.append(engine.start(Launch(1, "a1b2c3_t1r1", 60, "tgw_1_60_secret")))
+    office.noticed.get(timeout=DEADLINE_S)
+    kept = [f"a1b2c3_t1r1-{epoch}" for epoch in range(41, 61)]
+    assert sorted(path.stem for path in logs.iterdir()) == sorted([*kept, "a1b2c3_t1r10-1", "nursery"])
+
+
 def test_the_end_of_a_worker_is_noticed_with_its_exit_code(office: Office) -> None:
     engine = office.engine([sys.executable, "-c", "raise SystemExit(3)"])
     worker = office.start(engine)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from lifecycle.world import FakeWorker, ServerKilled, World
+from tidegate import faultpoint
 from tidegate.errors import CommandRefused, Fenced, Invalid, PositionWentBack, StoreUnavailable, Unauthorized
 from tidegate.server.limits import Limits
 from tidegate.server.roster import new_token
+from tidegate.store import runs
 from tidegate.store.opening import Store
 
 
@@ -99,6 +101,45 @@ def test_heartbeats_before_it_has_opened_do_not_make_a_new_worker_steady(world: 
     world.worker().beat()
     world.step()
     assert world.view(task).health == "recovering"
+
+
+def test_a_worker_that_the_store_kept_from_being_started_is_started_at_once(world: World) -> None:
+    """The epoch was stored, then the store went away: that nobody of it will ever speak is known here."""
+    task = world.add_task(restarts={"max": 0})
+    world.command(task, "run")
+
+    def strike(point: str) -> None:
+        if point == "worker.launching":
+            raise StoreUnavailable("the metadata store failed")
+
+    faultpoint.arm(strike)
+    try:
+        with pytest.raises(StoreUnavailable):
+            world.step()
+    finally:
+        faultpoint.arm(None)
+    assert not world.engine.processes
+    world.step()
+    assert [process.launch.epoch for process in world.engine.living()] == [2]
+    world.worker().open()
+    assert world.state(task) == "running", "no restart was spent"
+
+
+def test_a_worker_that_speaks_while_the_store_is_away_is_heard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, worker = world.running()
+    keep_beating(world, 70)
+
+    def away(*given: object) -> None:
+        raise StoreUnavailable("the metadata store failed")
+
+    world.clock.advance(9)
+    with monkeypatch.context() as broken:
+        broken.setattr(runs, "standing", away)
+        with pytest.raises(StoreUnavailable):
+            worker.beat()
+    world.clock.advance(9)
+    world.step()
+    assert (worker.process.alive, world.view(task).epoch) == (True, 1)
 
 
 def test_a_silent_worker_is_killed_and_replaced_when_its_lease_is_over(world: World) -> None:

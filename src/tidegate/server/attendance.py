@@ -38,6 +38,11 @@ class Attendance:
                 return ticks
             return known[1]
 
+    def excuse(self, ticks: float) -> None:
+        """Nobody listened for a while, so silence until now means nothing: every lease counts from now."""
+        with self._lock:
+            self._heard = {run: (epoch, ticks) for run, (epoch, _) in self._heard.items()}
+
     def take(self) -> list[Report]:
         """What was not written to the store yet."""
         with self._lock:

@@ -12,6 +12,7 @@ from tidegate.model.lifecycle import STATES, Held, State
 from tidegate.model.problem import problem
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.server.desk import Desk
+from tidegate.server.local_engine import LOGS_KEPT
 from tidegate.server.present import offer_views, refusal_facts, run_view, snapshot_view, task_view, version_view
 from tidegate.server.views import RunView, Side, TaskDetail, TaskView, VersionView
 from tidegate.store import catalog, moves, runs, tasks
@@ -19,7 +20,6 @@ from tidegate.store.moves import Situation
 from tidegate.store.rows import RunRow
 
 NOTE_MAX = 500
-LOGS_MAX = 20
 
 # What a run that is kept for Continue was begun with; another value needs a run from scratch. Tables join and leave.
 KEPT_BY_RUN = (
@@ -179,7 +179,7 @@ class Definitions(Desk):
         )
 
     def _run_view(self, run: RunRow) -> RunView:
-        epochs = range(max(1, run.epoch - LOGS_MAX + 1), run.epoch + 1)
+        epochs = range(max(1, run.epoch - LOGS_KEPT + 1), run.epoch + 1)
         return run_view(run, [f"logs/{run.key}-{epoch}.log" for epoch in epochs])
 
 

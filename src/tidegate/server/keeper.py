@@ -31,6 +31,8 @@ class Keeper:
         self._clock = control.clock
         self._limits = control.limits
         self._engine = engine
+        self._unstarted: dict[int, int] = {}
+        """Run → the epoch whose worker this server did not come to start, because the store failed it."""
 
     def well(self, glance: runs.Glance) -> bool:
         """Whether a task that is to have a worker has one that registered, lives and speaks. Cheap: there may be
@@ -49,6 +51,8 @@ class Keeper:
         """The task is to have a worker, and none of an earlier epoch is there any more."""
         if run.token_hash is None:
             return self._launch(now_in, run) if self._restart_due(run) else False
+        if run.worker_pid is None and self._unstarted.get(run.id) == run.epoch:
+            return self._launch(now_in, run)
         silent_s = self._silent_s(run.id, run.epoch)
         patience_s = self._limits.lease_s if run.registered_at is not None else self._limits.register_s
         if run.worker_pid is None:
@@ -75,9 +79,11 @@ class Keeper:
         epoch = run.epoch + 1
         token, token_hash = new_token(run.id, epoch)
         now = self._clock.now()
+        self._unstarted[run.id] = epoch
         with self._db.write() as tx:
             still = moves.still(tx, now_in)
             if still is None:
+                del self._unstarted[run.id]
                 return True
             runs.change_run(
                 tx,
@@ -100,7 +106,9 @@ class Keeper:
                 again = moves.find(tx, now_in.task.id)
             if again is not None and again.run is not None:
                 self._lost(again, again.run, f"could not be started: {error.detail}")
+            del self._unstarted[run.id]
             return False
+        del self._unstarted[run.id]
         log.info("worker.started", task=now_in.task.id, run=run.key, epoch=epoch, pid=worker.pid)
         crossing("worker.launched")
         with self._db.write() as tx:

@@ -23,6 +23,8 @@ from tidegate.model.process import started
 from tidegate.server.nursery import Nursery
 
 PREFIX = "TIDEGATE_"
+LOGS_KEPT = 20
+"""Of each run: the output of its last workers. One that is restarted for weeks must not fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class LocalEngine:
         }
         try:
             self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._drop_old_logs(launch)
             pid = self._nursed(log, environment) or self._spawned(log, environment)
         except OSError as error:
             raise EnvironmentLacking(f"no worker process could be started: {error.strerror}") from error
@@ -115,6 +118,12 @@ class LocalEngine:
         worker = Worker(pid, started(pid) or "ended")
         self.watch(worker)
         return worker
+
+    def _drop_old_logs(self, launch: Launch) -> None:
+        for path in self._logs.glob(f"{launch.run_key}-*.log"):
+            epoch = path.stem.rpartition("-")[2]
+            if epoch.isdigit() and int(epoch) <= launch.epoch - LOGS_KEPT:
+                path.unlink(missing_ok=True)
 
     def _spawned(self, log: Path, environment: Mapping[str, str]) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 # After a failing store or a bug: long enough not to spin.
 AGAIN_S = 0.5
+# A sweep that comes later than this was kept from looking: the process stood still, or the store was away.
+LATE_S = 1.0
 
 
 class Reconciler:
@@ -89,7 +91,7 @@ class Reconciler:
         self._woken.set()
 
     def _loop(self) -> None:
-        sweep_at = 0.0
+        sweep_at, looked_at = 0.0, self._clock.ticks()
         while True:
             self._woken.wait(max(0.0, sweep_at - time.monotonic()))
             self._woken.clear()
@@ -98,6 +100,8 @@ class Reconciler:
             with self._asking:
                 asked, everything = self._asked, self._all_asked
                 self._asked, self._all_asked = set(), False
+            if self._clock.ticks() - looked_at > self._limits.sweep_s + LATE_S:
+                self._control.attendance.excuse(self._clock.ticks())
             try:
                 if everything or time.monotonic() >= sweep_at:
                     self.step()
@@ -105,6 +109,7 @@ class Reconciler:
                 else:
                     for task in asked:
                         self.tend(task)
+                looked_at = self._clock.ticks()
             except StoreUnavailable as error:
                 log.warning("reconcile.store_unavailable", detail=error.detail)
                 sweep_at = time.monotonic()  # what was asked is found again by looking at all

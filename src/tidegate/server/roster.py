@@ -121,6 +121,8 @@ class Roster(Operations):
 
     def heartbeat(self, session: Session, beat: Beat) -> Orders:
         """Renews the lease. Raises `Fenced`."""
+        # Heard even if the store is away: who speaks is alive.
+        self.attendance.hear(session.run_id, session.epoch, self.clock.ticks())
         with self.db.read() as tx:
             standing = runs.standing(tx, session.run_id)
         if standing is None or standing.epoch != session.epoch:

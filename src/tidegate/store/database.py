@@ -28,6 +28,9 @@ from tidegate.faultpoint import crossing
 BUSY_S = 10
 STATEMENT_S = 30
 CONNECT_S = 5
+# A PostgreSQL store that does not even acknowledge is given up after this long, and gives up on us likewise: else the
+# session of a server that was cut off would hold the lead for hours.
+SILENT_S = 12
 _ALONE = 0x7469646567617465  # "tidegate", for pg_advisory_xact_lock
 
 _WRITES = "tidegate_writes"
@@ -138,11 +141,24 @@ def _sqlite(url: URL) -> sa.Engine:
 
 
 def _postgres(url: URL) -> sa.Engine:
-    options = f"-c statement_timeout={STATEMENT_S * 1000} -c lock_timeout={BUSY_S * 1000} -c timezone=UTC"
+    idle_s, interval_s, count = 4, 2, (SILENT_S - 4) // 2
+    options = (
+        f"-c statement_timeout={STATEMENT_S * 1000} -c lock_timeout={BUSY_S * 1000} -c timezone=UTC "
+        f"-c tcp_keepalives_idle={idle_s} -c tcp_keepalives_interval={interval_s} -c tcp_keepalives_count={count} "
+        f"-c tcp_user_timeout={SILENT_S * 1000}"
+    )
     return sa.create_engine(
         url,
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_S, "options": options, "application_name": "tidegate"},
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "options": options,
+            "application_name": "tidegate",
+            "keepalives_idle": idle_s,
+            "keepalives_interval": interval_s,
+            "keepalives_count": count,
+            "tcp_user_timeout": SILENT_S * 1000,
+        },
         pool_size=20,
         max_overflow=20,
         pool_pre_ping=True,
@@ -153,17 +169,23 @@ def _postgres(url: URL) -> sa.Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
         raise _told(error.__cause__ or error) from error
+    except sa.exc.DatabaseError as error:
+        if type(error) is not sa.exc.DatabaseError:  # the program's own mistakes
+            raise
+        raise _told(error.__cause__ or error) from error  # a file that is harmed, or none of SQLite's
 
 
 # Troubles of the file, of which SQLite says the same words each time; other texts may quote what was stored (I8).
 _FILE_TROUBLES = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_READONLY,
 )
 

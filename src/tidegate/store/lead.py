@@ -1,11 +1,14 @@
 """Who drives the tasks of a store: at most one server. Two would start two workers for one run, and each would take the
 other's for dead.
 
-On PostgreSQL it is whose session holds an advisory lock, which the database frees when that server is gone; an SQLite
-file belongs to the server that holds its data directory.
+On PostgreSQL it is whose session holds an advisory lock, which the database frees when that server is gone; of an
+SQLite file it is who holds the lock of a file beside it, which goes with its process.
 """
 
 from __future__ import annotations
+
+import fcntl
+import os
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -22,12 +25,13 @@ class Lead:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._session: Connection | None = None
+        self._file: int | None = None
 
     def held(self) -> bool:
         """Whether this server drives the tasks, now that it was asked for: takes the lead if nobody has it, and again
         if the session that held it broke. Raises `StoreUnavailable`."""
         if self._database.is_sqlite:
-            return True
+            return self._file is not None or self._held_file()
         if self._session is not None and self._alive(self._session):
             return True
         self.release()
@@ -43,10 +47,28 @@ class Lead:
 
     def release(self) -> None:
         """Let another server lead. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
         session, self._session = self._session, None
         if session is not None:
             session.invalidate()  # Ends the database session, and its locks with it, instead of pooling it.
             session.close()
+
+    def _held_file(self) -> bool:
+        # Of the file itself, by whatever path it was named.
+        path = os.path.realpath(str(self._database.url.database))
+        try:
+            file = os.open(f"{path}.lead", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"the metadata store cannot be locked: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        self._file = file
+        return True
 
     def _alive(self, session: Connection) -> bool:
         try:

@@ -149,6 +149,11 @@ class SourceVersionUnsupported(SourceError):
     advice = "Use a version listed in the connector's page."
 
 
+class SourceStandby(SourceError):
+    code, status, retry, title = "source.standby", 503, Retry.LATER, "The source is a standby"
+    advice = "Connect to the primary; a standby that is being promoted is one in a moment, and the task goes on by itself."
+
+
 class SourceLogDisabled(SourceError):
     code, title = "source.log_disabled", "The source does not write the log that following it needs"
     advice = "Set wal_level = logical on the server and restart it."

@@ -47,6 +47,11 @@ class _Fallible(FromPostgres):
     def source(self, connection: psycopg.Connection[Any]) -> None:
         self._source = connection
 
+    def close(self) -> None:
+        for rig in self.rigs:
+            rig.close()
+        quietly(self._source)
+
     def crash(self) -> None:
         """Kill the source's server and start it again."""
         quietly(self._source)
@@ -74,6 +79,10 @@ class Apart(_Fallible, Pair):
             quietly(self._target)
             self._target = connected(self.target_server, self.target_name)
         return self._target
+
+    def close(self) -> None:
+        super().close()
+        quietly(self._target)
 
 
 class ApartDuck(_Fallible, DuckPair):

@@ -7,13 +7,14 @@ from typing import Any
 import psycopg
 
 from tidegate.connect.capability import Check
-from tidegate.connect.postgres import PostgresConfig, connect, quoted, translated
+from tidegate.connect.postgres import PostgresConfig, connect, place, quoted, translated
 from tidegate.errors import (
     SourceAuthFailed,
     SourceIdentityMissing,
     SourceLogDisabled,
     SourceNoFreeSlot,
     SourcePrivilegeMissing,
+    SourceStandby,
     SourceUnreachable,
     SourceVersionUnsupported,
     TidegateError,
@@ -37,8 +38,10 @@ def connectivity(config: PostgresConfig) -> list[Check]:
     ]
     with connection:
         try:
-            checks += [_version(connection), _log_level(connection), _privileges(connection, config)]
-            checks += _slots(connection)
+            checks += [_version(connection), _primary(connection, config)]
+            if not checks[-1].ok:
+                return checks
+            checks += [_log_level(connection), _privileges(connection, config), *_slots(connection)]
         except psycopg.Error as error:
             checks.append(_failed("answers", translated(error, "source", config)))
     return checks
@@ -56,6 +59,12 @@ def _version(connection: psycopg.Connection[Any]) -> Check:
     number = connection.info.server_version
     ok = OLDEST_MAJOR <= number // 10_000 <= NEWEST_MAJOR
     return _judged("version", ok, f"PostgreSQL {number // 10_000}.{number % 10_000}", SourceVersionUnsupported)
+
+
+def _primary(connection: psycopg.Connection[Any], config: PostgresConfig) -> Check:
+    """Publications and the fence need a server that writes."""
+    standby = bool(_value(connection, "select pg_catalog.pg_is_in_recovery()"))
+    return _judged("primary", not standby, f"{place(config)} is a {'standby' if standby else 'primary'}", SourceStandby)
 
 
 def _log_level(connection: psycopg.Connection[Any]) -> Check:
@@ -114,6 +123,7 @@ def refused_by(checks: list[Check]) -> list[TidegateError]:
         SourceUnreachable,
         SourceAuthFailed,
         SourceVersionUnsupported,
+        SourceStandby,
         SourceLogDisabled,
         SourcePrivilegeMissing,
         SourceNoFreeSlot,

@@ -13,12 +13,17 @@ from pyarrow import csv
 
 from tidegate.connect import pgtypes
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
-from tidegate.connect.postgres import PostgresConfig, connect, literal, quote, quoted, translated
+from tidegate.connect.postgres import PostgresConfig, connect, literal, place, quote, quoted, translated
 from tidegate.connect.source import ChunkMark, ChunkReader
 from tidegate.connect.target import KeyRange
-from tidegate.errors import SourceLogBroken, SourceTableUnknown
+from tidegate.errors import SourceLogBroken, SourceStandby, SourceTableUnknown, SourceUnreachable
 from tidegate.model.schema import Kind, TableName, TableSchema
 
+LOG_END = "pg_catalog.pg_current_wal_insert_lsn()::text"
+# The name of a log file begins with it, in hexadecimal digits.
+TIMELINE = (
+    "('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::pg_catalog.bit(32)::int"
+)
 BLOCK_BYTES = 4 << 20
 LOCK_TIMEOUT_S = 5
 
@@ -26,10 +31,14 @@ LOCK_TIMEOUT_S = 5
 class PgChunk(ChunkReader):
     """See `ChunkReader`. The transaction is read only and ends with `close`."""
 
-    def __init__(self, config: PostgresConfig, table: TableName, condition: str) -> None:
+    def __init__(
+        self, config: PostgresConfig, table: TableName, condition: str, *, timeline: int | None = None
+    ) -> None:
+        """`timeline` is the one the server must be on: the log's."""
         self._config = config
         self._table = table
         self._condition = condition
+        self._timeline = timeline
         self._connection: psycopg.Connection[Any] | None = None
         self._facts: pgtypes.TableFacts | None = None
         self._log_end = "0/0"
@@ -54,12 +63,21 @@ class PgChunk(ChunkReader):
         try:
             row = (
                 self._open()
-                .execute("select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text")
+                .execute(
+                    "select pg_catalog.pg_current_snapshot()::text,"
+                    f" case when not pg_catalog.pg_is_in_recovery() then {LOG_END} end,"
+                    f" case when not pg_catalog.pg_is_in_recovery() then {TIMELINE} end"
+                )
                 .fetchone()
             )
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
-        seen, self._log_end = row if row else ("", "0/0")
+        seen, end, timeline = row or ("", None, 0)
+        if end is None:
+            raise SourceStandby(f"{place(self._config)} is a standby")
+        if self._timeline not in (None, timeline):
+            raise SourceUnreachable(f"another server answers: it is on timeline {timeline}, not {self._timeline}")
+        self._log_end = end
         return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(self._log_end)))
 
     def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:

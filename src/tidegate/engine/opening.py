@@ -11,7 +11,7 @@ from tidegate.connect.source import Source
 from tidegate.connect.target import KeyRange, Progress, Stored, Target
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
 from tidegate.engine.plan import TablePlan
-from tidegate.engine.state import SOURCE, TASK, Entries, RunState, restored
+from tidegate.engine.state import LINEAGE, SOURCE, TASK, Entries, RunState, restored
 from tidegate.errors import (
     ObjectMissing,
     PositionLost,
@@ -61,9 +61,9 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
             raise PositionLost(f"the log before {position} was not kept for this run; {wanted} was asked for")
         position = wanted
     state = RunState()
-    entries: Entries = {SOURCE: json.dumps(source.identity()), TASK: plan.shape()}
+    entries: Entries = {SOURCE: json.dumps(source.identity()), LINEAGE: source.lineage(), TASK: plan.shape()}
     for schema in schemas:
-        entries |= state.add(planned_copy(plan, source, target, schema, empty[schema.name]))
+        entries |= state.add(planned_copy(plan, source, target, schema, position, empty=empty[schema.name]))
     target.write([], Progress(str(position), entries))
     crossing("run.planned")
     return Opened(state, position, set(entries))
@@ -92,10 +92,13 @@ def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, sna
     state = restored(stored.entries, source)
     crossing("run.resumed")
     left = _leave(plan, source, target, state, stored)
+    lineage = check_same_line(source, state, position, stored.entries)
     source.log_state(plan.run, position)
+    if lineage != stored.entries.get(LINEAGE):  # before any position of the new line
+        target.write([], Progress(stored.position, {LINEAGE: lineage}))
     check_followed(plan, source, state.handoff.tables)
     check_fed(plan, target, (copy.schema for copy in state.handoff.tables.values()))
-    return Opened(state, position, set(stored.entries) - left)
+    return Opened(state, position, {LINEAGE, *stored.entries} - left)
 
 
 def _leave(plan: TablePlan, source: Source, target: Target, state: RunState, stored: Stored) -> set[str]:
@@ -159,6 +162,19 @@ def check_forward(source: Source, position: Position, snapshot_position: str | N
     """I2: the target must not stand behind what the source was already told. Raises `TargetPositionMismatch`."""
     if snapshot_position is not None and position < source.parse_position(snapshot_position):
         raise TargetPositionMismatch(f"the target stands at {position}, behind the snapshot at {snapshot_position}")
+
+
+def check_same_line(source: Source, state: RunState, position: Position, entries: Mapping[str, str]) -> str:
+    """I3: all that was read, the log's and the copy's, must be part of what the source holds now; after a failover to a
+    standby that was behind it is not. Raises `PositionLost`; returns the line the source is on."""
+    copying = [copy for copy in state.handoff.tables.values() if not copy.in_step]
+    marks = [chunk.mark for copy in copying for chunk in copy.chunks if chunk.mark is not None]
+    marks += [mark for copy in copying for mark in copy.patches.values()]
+    furthest = position
+    for mark in marks:
+        furthest = mark.log_end if furthest < mark.log_end else furthest
+    source.check_lineage(entries.get(LINEAGE, ""), furthest)
+    return source.lineage()
 
 
 def check_same_source(source: Source, entries: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from tidegate.model.schema import TableName, TableSchema
 
 Entries = dict[str, str | None]
 SOURCE = "source"
+LINEAGE = "lineage"
 TASK = "task"
 
 

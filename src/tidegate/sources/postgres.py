@@ -18,11 +18,11 @@ from psycopg import errors as pg
 from tidegate.connect import pgtypes
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
-from tidegate.connect.pgchunk import PgChunk, range_condition
+from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
-from tidegate.connect.pgreplication import PgLog
+from tidegate.connect.pgreplication import PgLog, forks
 from tidegate.connect.pgview import PgSourceView
-from tidegate.connect.postgres import PostgresConfig, connect, conninfo, quote, quoted, translated
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Source, SourceView
 from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput
@@ -30,6 +30,7 @@ from tidegate.errors import (
     PositionLost,
     SourceNoKey,
     SourceSlotBusy,
+    SourceStandby,
     SourceTableUnknown,
     SourceUnreachable,
     TaskInvalid,
@@ -57,6 +58,7 @@ class PostgresSource(Source):
     def __init__(self, config: PostgresConfig) -> None:
         self.config: PostgresConfig = config
         self._held: psycopg.Connection[Any] | None = None
+        self._timeline: int | None = None
 
     # --- what it is and has ---
 
@@ -66,6 +68,27 @@ class PostgresSource(Source):
     def identity(self) -> tuple[str, ...]:
         row = self._one("select system_identifier::text from pg_catalog.pg_control_system()")
         return ("postgres", str(row[0]), self.config.database)
+
+    def lineage(self) -> str:
+        """The timeline: a standby that was promoted, and a server that was restored, begin another."""
+        self._timeline = int(self._one(f"select {TIMELINE}")[0])
+        return str(self._timeline)
+
+    def check_lineage(self, was: str, furthest: Position) -> None:
+        now = int(self.lineage())
+        if was in ("", str(now)):
+            return
+        ended = forks(conninfo(self.config, replication="database"), now)
+        position = PgPosition.of(furthest)
+        reached = max(position.lsn, position.inside)
+        at = f"{place(self.config)} is on timeline {now}"
+        if int(was) not in ended:
+            raise PositionLost(f"{at}, which does not come from timeline {was}, the one that was followed")
+        if reached > ended[int(was)]:
+            raise PositionLost(
+                f"{at}, which left timeline {was} at {lsn_text(ended[int(was)])}; the task has read up to "
+                f"{lsn_text(reached)}, which this server never had"
+            )
 
     @property
     def database(self) -> str:
@@ -119,8 +142,10 @@ class PostgresSource(Source):
             with self._translating() as connection:
                 connection.execute(f"set statement_timeout = {int(FENCE_DEADLINE_S * 1000)}")
                 try:
+                    # A slot that standbys may keep a copy of outlives a failover.
+                    kept = ", failover => true" if connection.info.server_version >= 170_000 else ""
                     row = connection.execute(
-                        "select lsn::text from pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput')",
+                        f"select lsn::text from pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput'{kept})",
                         (f"tidegate_{run}",),
                     ).fetchone()
                 except pg.QueryCanceled as error:
@@ -213,12 +238,10 @@ class PostgresSource(Source):
         while True:
             try:
                 text = conninfo(self.config, replication="database", application_name=f"tidegate {run}")
-                return PgLog(text, f"tidegate_{run}", start, options, self._describe)
-            except SourceUnreachable as error:
-                if "is active for PID" not in error.detail:
-                    raise
+                return PgLog(text, f"tidegate_{run}", start, options, self._describe, timeline=self._timeline)
+            except SourceSlotBusy:
                 if time.monotonic() > until:
-                    raise SourceSlotBusy(error.detail) from error
+                    raise
                 time.sleep(0.05)
 
     def _free_slot(self, run: str) -> None:
@@ -354,7 +377,7 @@ class PostgresSource(Source):
         return lambda key: tuple(turn(text) for turn, text in zip(turns, key, strict=False))
 
     def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
-        return PgChunk(self.config, table.name, range_condition(table, keys))
+        return PgChunk(self.config, table.name, range_condition(table, keys), timeline=self._timeline)
 
     def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
         condition = range_condition(table, None, tuple(key))
@@ -384,6 +407,10 @@ class PostgresSource(Source):
     def _connection(self) -> psycopg.Connection[Any]:
         if self._held is None or self._held.closed:
             self._held = connect(self.config, "source")
+            row = self._held.execute("select pg_catalog.pg_is_in_recovery()").fetchone()
+            if row == (True,):
+                self.close()
+                raise SourceStandby(f"{place(self.config)} is a standby")
         return self._held
 
     def _translating(self) -> _Translating:

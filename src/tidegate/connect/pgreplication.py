@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from psycopg import pq
+from psycopg import OperationalError, pq
+from psycopg.conninfo import conninfo_to_dict
 
 from tidegate.connect.pgposition import PgPosition, lsn_text
 from tidegate.connect.source import LogReader
@@ -175,6 +176,8 @@ class PgLog(LogReader):
         self._closed = threading.Event()
         self._received = start.lsn
         self._acknowledged = 0
+        told = conninfo_to_dict(conninfo)
+        self._place = f"{told.get('host')}:{told.get('port')}/{told.get('dbname')}"
         self._connection = _open(conninfo)
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(start.lsn)} ({listed})'
@@ -211,13 +214,21 @@ class PgLog(LogReader):
         try:
             self._follow()
         except TidegateError as error:
-            self._failure = error
+            self._failure = self._placed(error)
         except Exception as error:  # noqa: BLE001  whatever ends the thread is handed to the writer
-            failure = SourceUnreachable(f"reading the log ended: {type(error).__name__}")
+            failure = SourceUnreachable(f"reading the log ended: {_reason(error)}")
             failure.__cause__ = error
-            self._failure = failure
+            self._failure = self._placed(failure)
         finally:
             self._connection.finish()
+
+    def _placed(self, error: TidegateError) -> TidegateError:
+        """The error, saying which server and database it is about."""
+        if self._place in error.detail:
+            return error
+        placed = type(error)(f"{self._place}: {error.detail}", **error.facts)
+        placed.__cause__ = error.__cause__ or error
+        return placed
 
     def _follow(self) -> None:
         told_at, told, heard_at = 0.0, -1, time.monotonic()
@@ -300,3 +311,9 @@ def _open(conninfo: str) -> pq.abc.PGconn:
         message = connection.error_message.decode("utf-8", "replace").strip().splitlines()
         raise SourceUnreachable(message[-1] if message else "the server does not answer")
     return connection
+
+
+def _reason(error: Exception) -> str:
+    """libpq's own words about a connection, which hold no value; of anything else no more than what it is (I8)."""
+    lines = str(error).strip().splitlines() if isinstance(error, OperationalError) and error.sqlstate is None else []
+    return lines[0].strip() if lines else type(error).__name__

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -34,15 +35,12 @@ class PgSourceView(SourceView):
         seen, end = row if row else ("", "0/0")
         return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(end)))
 
-    def rows(self, table: TableName) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
+    def rows(self, table: TableName) -> tuple[TableSchema, Generator[pa.RecordBatch, None, None]]:
         rows = self._read(table)
-        schema = next(rows)
-        if not isinstance(schema, TableSchema):
-            raise NotComparable(f"{table} could not be described")
-        return schema, (batch for batch in rows if isinstance(batch, pa.RecordBatch))
+        return next(rows), rows
 
-    def _read(self, table: TableName) -> Iterator[TableSchema | pa.RecordBatch]:
-        """The schema first: it is only sure while the table is locked."""
+    def _read(self, table: TableName) -> Generator[Any, None, None]:
+        """The schema first, as it is only sure while the table is locked; then the rows."""
         instant = self._instant
         with instant.telling():
             facts = pgtypes.read_facts(instant.connection, table)

@@ -7,7 +7,7 @@ delivered (see `engine/handoff.py`); the source only has to be honest about what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -94,8 +94,9 @@ class SourceView(ABC):
         """Take the snapshot that the rows are read under, in place of one taken before."""
 
     @abstractmethod
-    def rows(self, table: TableName) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
-        """The schema as of the snapshot and the rows (text columns by name), in any order. Raises `NotComparable` for a
+    def rows(self, table: TableName) -> tuple[TableSchema, Generator[pa.RecordBatch, None, None]]:
+        """The schema as of the snapshot and the rows (text columns by name), in any order; close what is not read to
+        its end. Raises `NotComparable` for a
         table whose rows of that instant are gone: truncated or rewritten since."""
 
     @abstractmethod

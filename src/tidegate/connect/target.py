@@ -8,7 +8,7 @@ the run (I5).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -163,11 +163,13 @@ class TargetView(ABC):
         """From now on the rows are those of this instant; the run's stored position at it."""
 
     @abstractmethod
-    def rows(self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def rows(
+        self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The columns named as texts in the grammar of `Kind`, but that a binary fraction may be spelled in another
-        way. With `order` sorted by the bytes of these columns' texts, NULL first. Raises `TargetTableMissing`,
-        `TargetMisfit` for a column that is not there, `NotComparable` for a table whose rows of that instant are
-        gone."""
+        way; close what is not read to its end. With `order` sorted by the bytes of these columns' texts, NULL first.
+        Raises `TargetTableMissing`, `TargetMisfit` for a column that is not there, `NotComparable` for a table whose
+        rows of that instant are gone."""
 
     @abstractmethod
     def as_held(self, table: TargetTable, rows: pa.RecordBatch) -> pa.RecordBatch:

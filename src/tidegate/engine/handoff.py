@@ -78,6 +78,9 @@ class TableCopy:
     """The target table had no rows when the run began, so a chunk's range needs no clearing."""
     patches: dict[Key, ChunkMark] = field(default_factory=dict)
     """Keys that were read by themselves, each a chunk of one."""
+    since: str = ""
+    """The position (sortable) at which the table joined the run: what stands before it in an append target, an earlier
+    run wrote. Empty for a run that is older than this field."""
     _floors: list[Any] = field(default_factory=list)
     _width: int = 0
 

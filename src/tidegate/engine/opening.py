@@ -74,14 +74,17 @@ def prepare(plan: TablePlan, target: Target, schema: TableSchema) -> bool:
     return target.prepare(plan.place(schema), create=plan.spec.target.create_tables, replace=plan.replace)
 
 
-def planned_copy(plan: TablePlan, source: Source, target: Target, schema: TableSchema, empty: bool) -> TableCopy:
-    """The table's chunks; a table whose existing rows are not wanted is in step from the beginning."""
-    order = source.order(schema)
+def planned_copy(
+    plan: TablePlan, source: Source, target: Target, schema: TableSchema, position: Position, *, empty: bool
+) -> TableCopy:
+    """The table's chunks; a table whose existing rows are not wanted is in step from the beginning. `position` is
+    where it joins the run."""
+    order, since = source.order(schema), position.sortable()
     if plan.read is ReadMode.INCREMENTAL:
         whole = Chunk(0, KeyRange(None, None), ChunkState.DONE)
-        return TableCopy(schema, [whole], order, in_step=True, empty=empty)
+        return TableCopy(schema, [whole], order, in_step=True, empty=empty, since=since)
     ranges = source.edges(schema, can_order=target.can_order)
-    return TableCopy(schema, [Chunk(i, keys) for i, keys in enumerate(ranges)], order, empty=empty)
+    return TableCopy(schema, [Chunk(i, keys) for i, keys in enumerate(ranges)], order, empty=empty, since=since)
 
 
 def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, snapshot_position: str | None) -> Opened:

@@ -18,6 +18,7 @@ from tidegate.engine import evolve
 from tidegate.engine.copy import ChunkRead, Copier, Stage
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy, sides
+from tidegate.engine.inspector import Inspector
 from tidegate.engine.joining import Joiner
 from tidegate.engine.opening import Opened, check_followed, open_run, planned_copy, prepare
 from tidegate.engine.plan import TablePlan
@@ -86,6 +87,7 @@ class Pipeline:
                 work.advance_copy()
                 work.advance_log()
                 work.keep_snapshots()
+                work.inspect()
         finally:
             work.close()
 
@@ -115,12 +117,14 @@ class _Work:
         self._snapshot_on_way = False
         self._asked_at = 0.0
         self._log = self._source.log(self._plan.run, opened.position)
+        self._inspector = Inspector(self._plan, self._source, self._target)
         self._joiner = Joiner(self._plan, self._source)
         self._joiner.start(set(self._shapes))
         self._count_copy()
         self._show()
 
     def close(self) -> None:
+        self._inspector.close()
         self._copier.close()
         self._joiner.close()
         self._log.close()
@@ -253,7 +257,7 @@ class _Work:
             if isinstance(found, TidegateError):
                 raise found
             empty = prepare(self._plan, self._target, found)
-            copy = planned_copy(self._plan, self._source, self._target, found, empty)
+            copy = planned_copy(self._plan, self._source, self._target, found, self._writer.position, empty=empty)
         except TidegateError as error:
             if error.retry is not Retry.NEVER or isinstance(error, Fenced):
                 raise
@@ -320,7 +324,7 @@ class _Work:
             self._gauges.add("stalls")
             crossing("handoff.stalled")
             return True
-        return False
+        return self._inspector.holds(part)
 
     def _visible(self, part: LogPart) -> bool:
         """R1: a commit is in the log, and sent, before snapshots see it; until then no chunk may rely on it."""
@@ -356,6 +360,7 @@ class _Work:
         chunks = self._handoff.truncated(copy.name, part, self._writer.position)
         # A patched key goes by its own snapshot: one that already contains the TRUNCATE keeps its row.
         keep = [key for key, mark in copy.patches.items() if mark.seen.sees(part.transaction)]
+        self._inspector.disturb(copy.name)
         self._writer.batch.truncate(change.table, chunks, keep, part, index)
 
     def _patch(self, change: Change, part: LogPart, index: int) -> None:
@@ -433,6 +438,7 @@ class _Work:
             in_step=self._handoff.tables[seen.name].in_step,
         )
         if new:
+            self._inspector.disturb(seen.name)
             self._target.add_columns(place, new)
             self._hooks.event("schema_change", {"table": str(seen.name), "added": [column.name for column in new]})
 
@@ -475,6 +481,24 @@ class _Work:
             # Travels with the next write; until then the stored chunks say the same.
             self._writer.remember(self._state.settled_entries(settled, self._writer.entries))
             self._count_copy()
+
+    # --- comparing ---
+
+    def inspect(self) -> None:
+        """Find the instant at which somebody wants both ends compared."""
+        inspection = self._inspector.advance(self._desk)
+        if inspection is None or self._inspector.waits(self._handoff.tables):
+            return
+        inspection.seek()
+        agrees = inspection.judge(self._pending, self._writer.reached)
+        if agrees is None and inspection.holding:
+            self._pending.extend(self._log.take(0.0))
+        elif agrees and self._writer.calm:
+            self._flush()
+            self._store_reached()
+            self._inspector.found(self._writer.position, self._handoff.tables, self._shapes)
+        elif agrees is False:
+            inspection.again()
 
     # --- snapshots ---
 

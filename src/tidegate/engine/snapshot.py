@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -28,6 +29,23 @@ class Snapshot:
     request: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Whether source and target are equal, asked by somebody. `tell` takes a report, the last one with `state` done or
+    ended, and says whether anybody still wants it; it is called on a thread of the inspection's own."""
+
+    id: str
+    tell: Callable[[dict[str, Any]], bool]
+    tables: tuple[str, ...] = ()
+    """Names or patterns; empty: all tables."""
+    wait: bool = False
+    """Whether to wait for tables that are still being copied."""
+    keys: bool = False
+    """Whether rows that differ are listed by their keys, `limit` of each table."""
+    limit: int = 0
+    deadline_s: float = 3600.0
+
+
 class Hooks(Protocol):
     """Where a pipeline tells what happened. Must not block for long."""
 
@@ -48,6 +66,8 @@ class Desk:
         self._lock = threading.Lock()
         self._end: SnapshotKind | None = None
         self._requests: deque[str] = deque()
+        self._inquiries: deque[Inquiry] = deque()
+        self._inquired: deque[str] = deque(maxlen=100)
         self._stored: Position | None = None
         self._refused: TidegateError | None = None
         self.abandoned = False
@@ -73,6 +93,13 @@ class Desk:
             if request not in self._requests:
                 self._requests.append(request)
 
+    def inquire(self, inquiry: Inquiry) -> None:
+        """Have source and target compared. One that was asked already is not taken again."""
+        with self._lock:
+            if inquiry.id not in self._inquired:
+                self._inquired.append(inquiry.id)
+                self._inquiries.append(inquiry)
+
     def stored(self, position: Position) -> None:
         """The store keeps a snapshot of this position."""
         with self._lock:
@@ -97,6 +124,10 @@ class Desk:
     def next_request(self) -> str | None:
         with self._lock:
             return self._requests.popleft() if self._requests else None
+
+    def next_inquiry(self) -> Inquiry | None:
+        with self._lock:
+            return self._inquiries.popleft() if self._inquiries else None
 
     def answer(self) -> tuple[Position | None, TidegateError | None]:
         """The newest position stored and the newest refusal since last asked."""

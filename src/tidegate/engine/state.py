@@ -56,6 +56,7 @@ class RunState:
             "in_step": copy.in_step,
             "empty": copy.empty,
             "rows": copy.rows,
+            "since": copy.since,
         }
         return {f"table:{self._numbers[copy.name]}": json.dumps(held, ensure_ascii=False)}
 
@@ -104,6 +105,7 @@ def restored(entries: Mapping[str, str], source: Source) -> RunState:
             elif [chunk.index for chunk in listed] != list(range(len(listed))) or not listed:
                 raise ValueError("chunks are missing")
             copy = TableCopy(schema, listed, source.order(schema), held["in_step"], held["empty"])
+            copy.since = held.get("since", "")
             state.restore(copy, number)
             prefix = f"patch:{number}:"
             for name, text in entries.items():

@@ -3,7 +3,7 @@ and people wait for it meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import duckdb
@@ -39,7 +39,9 @@ class DuckdbView(TargetView):
             held = state.stored(self._instant, run)  # the transaction's instant is that of its first statement
         return held.position if held else None
 
-    def rows(self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def rows(
+        self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()
+    ) -> Generator[pa.RecordBatch, None, None]:
         types = self._types(table)
         texts = [f"{text(quote(name), _type(table, types, name))} AS {quote(name)}" for name in names]
         query = f"SELECT {', '.join(texts)} FROM {Applier(self._at()).place(table)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import psycopg
@@ -33,7 +33,9 @@ class PgTargetView(TargetView):
         row = self._instant.take("SELECT position FROM tidegate.position WHERE run = %s", (run,))
         return row[0] if row else None
 
-    def rows(self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def rows(
+        self, table: TargetTable, names: Sequence[str], order: Sequence[str] = ()
+    ) -> Generator[pa.RecordBatch, None, None]:
         found = self._existing(table)
         for name in names:
             _column(table, found, name)

@@ -44,7 +44,7 @@ class Viewed(Ground):
         rows: list[Cells] = [(str(n), value) for n, value in enumerate(self.holdable(type, values))]
         self.filled(target, table, *rows, ("-1", None))
         with viewed(target) as view:
-            found = dict(shown(view, table))
+            found = {str(key): value for key, value in shown(view, table)}
         assert [(n, v) for n, v in rows if not same_value(type, v, found[str(n)])] == []
         assert (found["-1"], len(found)) == (None, len(rows) + 1)
 
@@ -83,7 +83,7 @@ class Viewed(Ground):
         with viewed(target) as view:
             rows = view.rows(table, table.source.names)
             assert next(iter(rows)).num_rows > 0
-            rows.close()  # type: ignore[attr-defined]  # generators have it
+            rows.close()
             target.write([Clear(table)], Progress("cleared"))
         assert self.rows(table) == []
 

@@ -1,0 +1,106 @@
+"""Which inspection is under way, and which of a run's tables it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidegate.connect.capability import ReadMode, WriteMode
+from tidegate.connect.source import Source
+from tidegate.connect.target import Target
+from tidegate.engine.handoff import TableCopy
+from tidegate.engine.inspection import Inspection, Stage
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.snapshot import Desk, Inquiry
+from tidegate.errors import NotComparable, TidegateError
+from tidegate.model.change import LogPart
+from tidegate.model.position import Position
+from tidegate.model.problem import problem
+from tidegate.model.schema import TableName, TableSchema
+from tidegate.model.task import picks
+from tidegate.verify.compare import Finding, Subject, refused
+
+
+class Inspector:
+    """Used by the pipeline's thread. One inspection at a time; the next inquiries wait at the desk."""
+
+    def __init__(self, plan: TablePlan, source: Source, target: Target) -> None:
+        self._plan = plan
+        self._source = source
+        self._target = target
+        self._current: Inspection | None = None
+
+    def advance(self, desk: Desk) -> Inspection | None:
+        """The inspection under way; one that is over makes room for the next."""
+        if self._current is not None and self._current.stage is Stage.OVER:
+            self._current.close()
+            self._current = None
+            self._target.release()  # what it kept open, nobody else may have closed
+        if self._current is None and (inquiry := desk.next_inquiry()) is not None:
+            self._current = self._begun(inquiry)
+        return self._current
+
+    def _begun(self, inquiry: Inquiry) -> Inspection | None:
+        try:
+            inspection = Inspection(inquiry, self._source.view(), self._target.view())
+        except TidegateError as error:
+            inquiry.tell({"state": "ended", "problem": problem(error)})
+            return None
+        inspection.start()
+        return inspection
+
+    def waits(self, tables: Mapping[TableName, TableCopy]) -> bool:
+        """Whether it is to wait for tables that are still being copied; for those that only the log has to pass yet it
+        always does."""
+        current = self._current
+        if current is None or current.stage is not Stage.READY:
+            return False
+        return any(
+            not copy.in_step and (current.inquiry.wait or copy.chunks_done == len(copy.chunks))
+            for name, copy in tables.items()
+            if _asked(current.inquiry, name)
+        )
+
+    def holds(self, part: LogPart) -> bool:
+        """Whether the part must wait until an instant was found."""
+        return self._current is not None and self._current.holds(part)
+
+    def disturb(self, name: TableName) -> None:
+        """The run needs the table at the target for itself."""
+        if self._current is not None:
+            self._current.disturb(name)
+
+    def found(
+        self, position: Position, tables: Mapping[TableName, TableCopy], shapes: Mapping[TableName, TableSchema]
+    ) -> None:
+        """The target holds what the snapshot shows, at this position; `shapes` are those the target has."""
+        current = self._current
+        if current is None:
+            return
+        subjects: list[Subject] = []
+        left: list[Finding] = []
+        for name, copy in tables.items():
+            if not _asked(current.inquiry, name):
+                continue
+            place = self._plan.place(shapes[name])
+            if not copy.in_step:
+                left.append(refused(str(name), str(place), NotComparable(f"{name} is still being copied")))
+            elif place.mode is WriteMode.APPEND and self._plan.read is ReadMode.INCREMENTAL:
+                why = "the run did not copy the rows that existed, so the changes do not come to them"
+                left.append(refused(str(name), str(place), NotComparable(f"{name}: {why}")))
+            else:
+                subjects.append(Subject(place, copy.order, copy.since))
+        if not (subjects or left):
+            listed = ", ".join(current.inquiry.tables)
+            current.fail(NotComparable(f"the run has no table {listed}" if listed else "the run has no tables"))
+            return
+        current.found(self._plan.run, position, subjects, left)
+
+    def close(self) -> None:
+        """End what is under way."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+
+
+def _asked(inquiry: Inquiry, name: TableName) -> bool:
+    return not inquiry.tables or any(picks(entry, name) for entry in inquiry.tables)

@@ -303,6 +303,14 @@ class TargetRowMissing(TargetError):
     advice = "Stop the task and Run it again; let nobody else write to its target tables."
 
 
+class TargetEpochAhead(TargetError):
+    code, status, title = "target.epoch_ahead", 409, "The target knows a later worker of this run than the server does"
+    advice = (
+        "If the server's store was restored from a backup, Continue: the run goes on where the target stands, and "
+        "nothing is there twice. If another server runs this task too, end that one first."
+    )
+
+
 class TargetPositionMismatch(TargetError):
     code, status, title = (
         "target.position_mismatch",

@@ -10,10 +10,11 @@ import pytest
 
 from lifecycle.world import FakeDataPlane, FakeEngine, Installation, definition
 from tidegate.errors import StoreUnavailable
+from tidegate.server.attendance import Attendance
 from tidegate.server.control import Control
 from tidegate.server.jobs import Job, Threads, Work
 from tidegate.server.limits import Limits
-from tidegate.server.reconcile import Reconciler
+from tidegate.server.reconcile import LATE_S, Reconciler
 from tidegate.testing.servers import until
 
 DEADLINE_S = 20.0
@@ -24,11 +25,11 @@ SWEEP_S = 600.0
 class Site:
     """Control and a reconciler that runs, with a fake machine."""
 
-    def __init__(self, installation: Installation, sweep_s: float = SWEEP_S) -> None:
+    def __init__(self, installation: Installation, sweep_s: float = SWEEP_S, lease_s: float = 600) -> None:
         installation.reset()
         self.engine = FakeEngine()
         self.data_plane = FakeDataPlane()
-        self.control = Control(installation.store, self.data_plane, limits=Limits(sweep_s=sweep_s, lease_s=600))
+        self.control = Control(installation.store, self.data_plane, limits=Limits(sweep_s=sweep_s, lease_s=lease_s))
         pg = {"host": "db", "database": "shop", "user": "tide", "password": "secret"}
         self.control.create_data_source("shop_db", "postgres", pg, actor="ann")
         self.control.create_data_source("lake", "duckdb", {"path": "/lake.duckdb"}, actor="ann")
@@ -108,6 +109,37 @@ def test_the_loop_goes_on_after_the_store_was_away(installation: Installation, m
     site.control.command(site.task, "run", actor="ann")
     until(lambda: bool(site.engine.processes), "a worker", DEADLINE_S)
     site.reconciler.stop()
+
+
+def test_silence_while_the_store_was_away_is_nobodys_death(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(installation, sweep_s=0.02, lease_s=1.0)
+    opened(site)
+    failed = threading.Event()
+
+    def away() -> None:
+        failed.set()
+        raise StoreUnavailable("the metadata store failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(site.reconciler, "write_reports", away)
+        assert failed.wait(DEADLINE_S)
+        site.looked.clear()
+        time.sleep(2 * (LATE_S + 0.1))  # longer than the lease, and nobody could be heard
+    assert site.looked.wait(DEADLINE_S)
+    living = site.engine.living()
+    site.reconciler.stop()
+    assert [process.launch.epoch for process in living] == [1]
+
+
+def test_nobody_is_silent_before_workers_can_be_heard() -> None:
+    attendance = Attendance()
+    attendance.deaf = True
+    assert attendance.last(1, 1, ticks=10.0) == 10.0
+    assert attendance.last(1, 1, ticks=99.0) == 99.0
+    attendance.deaf = False
+    assert attendance.last(1, 1, ticks=120.0) == 99.0
 
 
 def test_one_tasks_trouble_keeps_no_other_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

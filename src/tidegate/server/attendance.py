@@ -18,6 +18,8 @@ class Attendance:
         self._lock = threading.Lock()
         self._heard: dict[int, tuple[int, float]] = {}
         self._unwritten: dict[int, Report] = {}
+        self.deaf = False
+        """Whether workers cannot be heard yet; then none is silent."""
 
     def hear(self, run_id: int, epoch: int, ticks: float, report: Report | None = None) -> None:
         """The worker of this epoch spoke. A word of an older epoch than one heard already counts for nothing (I5)."""
@@ -33,7 +35,7 @@ class Attendance:
         """When it was last heard; now (`ticks`), if it is looked for for the first time."""
         with self._lock:
             known = self._heard.get(run_id)
-            if known is None or known[0] < epoch:
+            if self.deaf or known is None or known[0] < epoch:
                 self._heard[run_id] = (epoch, ticks)
                 return ticks
             return known[1]

@@ -18,6 +18,7 @@ from tidegate.errors import (
     ObjectMissing,
     PositionWentBack,
     RestartsSpent,
+    TargetEpochAhead,
     TidegateError,
     Unauthorized,
 )
@@ -38,6 +39,7 @@ _TOKEN = re.compile(r"tgw_(\d{1,18})_(\d{1,9})_([A-Za-z0-9_-]{20,100})")
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _SAID_BYTES_MAX = 16_000
 SESSIONS_MAX = 20_000
+EPOCH_MAX = 900_000_000
 
 
 def new_token(run_id: int, epoch: int) -> tuple[str, str]:
@@ -263,6 +265,8 @@ class Roster(Operations):
         """The run cannot go on: from every state that has a worker to Failure, or to Detection Exception where the
         error says that a thing is gone. Raises `IllegalMove`."""
         runs.fence(tx, run, error=error)
+        if (known := _epoch_ahead(error)) > run.epoch:
+            runs.change_run(tx, run.id, epoch=known)  # what is started next must be newer than all the target knows
         name = "gave_up"
         if now_in.task.state is State.PAUSING:
             # A pause that cannot finish is Running again first: each is a move of its own, with its reason.
@@ -300,6 +304,13 @@ def spent(run: RunRow, error: Json | None) -> dict[str, Any]:
     return problem(
         RestartsSpent(f"run {run.key} was restarted {run.restarts_spent} times, which is its restarts.max{last}")
     )
+
+
+def _epoch_ahead(error: Json) -> int:
+    """The epoch that a target knows and this store does not."""
+    facts = error.get("facts")
+    known = facts.get("epoch") if error.get("code") == TargetEpochAhead.code and isinstance(facts, dict) else None
+    return known if isinstance(known, int) and known < EPOCH_MAX else 0
 
 
 def _superseded(run_key: str, epoch: int) -> Fenced:

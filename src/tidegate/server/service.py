@@ -182,9 +182,11 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
         try:
             token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
             # Workers that are started before requests are answered wait in the socket's queue.
+            machinery.control.attendance.deaf = True
             machinery.start()
 
             def started() -> None:
+                machinery.control.attendance.deaf = False
                 announce(Listening(url, token, token_file(settings.data_dir)))
 
             def cut_off() -> None:

@@ -22,7 +22,7 @@ from tidegate.engine.pipeline import Phase, Pipeline
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.preflight import open_source, open_target
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
-from tidegate.errors import Fenced, Retry, ServerUnreachable, TidegateError
+from tidegate.errors import Fenced, Retry, ServerUnreachable, TargetEpochAhead, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.model.process import started
@@ -155,8 +155,8 @@ class Agent:
             )
             try:
                 pipeline.run()
-            except Fenced:
-                return FENCED_CODE
+            except Fenced as error:
+                return self._fenced_off(error)
             except TidegateError as error:
                 if error.retry is Retry.NEVER:
                     return self._give_up(error)
@@ -181,6 +181,15 @@ class Agent:
             if self._rest(backoff_s * random.uniform(0.7, 1.3)):  # noqa: S311  spreads retries, keeps no secret
                 return self._finished()
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+
+    def _fenced_off(self, error: Fenced) -> int:
+        """The target belongs to a newer epoch. A server that knows of none has an older store than the target: what
+        happened since is for a person to say."""
+        try:
+            self._link.post("heartbeat", self._state())
+        except TidegateError:
+            return FENCED_CODE
+        return self._give_up(TargetEpochAhead(error.detail, epoch=error.facts.get("epoch")))
 
     def _orphaned(self) -> bool:
         return time.monotonic() - max(self._heard_at, self._worked_at) > ORPHAN_S

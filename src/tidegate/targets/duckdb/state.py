@@ -41,7 +41,7 @@ def take(connection: duckdb.DuckDBPyConnection, run: str, epoch: int) -> None:
     if row is None:
         connection.execute("INSERT INTO tidegate.position (run, epoch, written_at) VALUES (?, ?, now())", [run, epoch])
     elif row[0] > epoch:
-        raise Fenced(f"run {run}: epoch {row[0]} has opened it at the target, {epoch} is older")
+        raise Fenced(f"run {run}: epoch {row[0]} has opened it at the target, {epoch} is older", epoch=row[0])
     else:
         connection.execute("UPDATE tidegate.position SET epoch = ? WHERE run = ?", [epoch, run])
 
@@ -59,7 +59,7 @@ def fence(connection: duckdb.DuckDBPyConnection, run: str, epoch: int) -> None:
     row = first(connection.execute("SELECT epoch FROM tidegate.position WHERE run = ?", [run]))
     if row is None:
         raise TargetPositionMismatch(f"run {run}: its row in tidegate.position is gone")
-    raise Fenced(f"run {run}: epoch {row[0]} has taken over from epoch {epoch}")
+    raise Fenced(f"run {run}: epoch {row[0]} has taken over from epoch {epoch}", epoch=row[0])
 
 
 def advance(connection: duckdb.DuckDBPyConnection, run: str, progress: Progress) -> None:

@@ -52,7 +52,9 @@ def take(cursor: psycopg.Cursor[Any], run: str, epoch: int) -> None:
         (run, epoch),
     )
     if taken.rowcount == 0:
-        raise Fenced(f"run {run}: a newer epoch than {epoch} has opened it at the target")
+        row = cursor.execute("SELECT epoch FROM tidegate.position WHERE run = %s", (run,)).fetchone()
+        newer = row[0] if row else None
+        raise Fenced(f"run {run}: epoch {newer} has opened it at the target, {epoch} is older", epoch=newer)
 
 
 def fence(cursor: psycopg.Cursor[Any], run: str, epoch: int) -> None:
@@ -64,7 +66,7 @@ def fence(cursor: psycopg.Cursor[Any], run: str, epoch: int) -> None:
     if row is None:
         raise TargetPositionMismatch(f"run {run}: its row in tidegate.position is gone")
     if row[0] != epoch:
-        raise Fenced(f"run {run}: epoch {row[0]} has taken over from epoch {epoch}")
+        raise Fenced(f"run {run}: epoch {row[0]} has taken over from epoch {epoch}", epoch=row[0])
 
 
 def advance(cursor: psycopg.Cursor[Any], run: str, progress: Progress) -> None:

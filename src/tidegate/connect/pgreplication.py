@@ -6,21 +6,33 @@ stops reading while the queue is full, so memory stays bounded. It tells the ser
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import queue
-import select
+import re
 import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
-from tidegate.connect.pgposition import PgPosition, lsn_text
+from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
+from tidegate.connect.pgsender import asked, awaited, opened, ready
 from tidegate.connect.source import LogReader
 from tidegate.decode import pgoutput
-from tidegate.errors import PositionLost, SourceLogBroken, SourceUnreachable, TidegateError
+from tidegate.errors import (
+    PositionLost,
+    SourceLogBroken,
+    SourcePrivilegeMissing,
+    SourceSlotBusy,
+    SourceUnreachable,
+    TidegateError,
+)
 from tidegate.faultpoint import crossing
 from tidegate.model.change import Change, LogPart, Op
 from tidegate.model.position import Position
@@ -32,6 +44,10 @@ QUEUE_PARTS_MAX = 8
 FEEDBACK_EVERY_S = 1.0
 # A server that says nothing for this long (it sends a keepalive at half of its wal_sender_timeout) is gone.
 SILENCE_MAX_S = 90.0
+# Bytes keep coming, if only the server's answers to being asked, and no message becomes whole: its length is wrong.
+TRICKLE_BYTES_S = 256
+# How long the reason may take to arrive once the server has ended the log.
+ENDING_DEADLINE_S = 5.0
 
 _XLOG = struct.Struct(">xQQq")
 _KEEPALIVE = struct.Struct(">xQqB")
@@ -164,13 +180,36 @@ class Assembler:
             raise SourceLogBroken(f"a change of relation {oid}, which was never described") from None
 
 
+class Doubts:
+    """Whether a message that makes no sense is what the server has, or was garbled on its way: what the server has
+    comes again as it was when it is read again."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def again(self, message: bytes) -> bool:
+        before, self._last = self._last, hashlib.blake2b(message).digest()
+        return before == self._last
+
+
 class PgLog(LogReader):
     """One START_REPLICATION."""
 
     def __init__(
-        self, conninfo: str, slot: str, start: PgPosition, options: dict[str, str], describe: Describe
+        self,
+        conninfo: str,
+        slot: str,
+        start: PgPosition,
+        options: dict[str, str],
+        describe: Describe,
+        *,
+        timeline: int | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
-        self._assembler = Assembler(start, describe)
+        """`timeline` is the one the server must be on; `doubts` outlives this reader."""
+        self._assembler = Assembler(start, self._described)
+        self._describe = describe
+        self._doubts = doubts or Doubts()
         self._queue: queue.Queue[list[LogPart]] = queue.Queue(QUEUE_PARTS_MAX)
         self._failure: TidegateError | None = None
         self._closed = threading.Event()
@@ -178,15 +217,20 @@ class PgLog(LogReader):
         self._acknowledged = 0
         told = conninfo_to_dict(conninfo)
         self._place = f"{told.get('host')}:{told.get('port')}/{told.get('dbname')}"
-        self._connection = _open(conninfo)
+        self._told, self._told_at = -1, 0.0
+        self._heard_at, self._heard_bytes = time.monotonic(), 0
+        self._connection = opened(conninfo)
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(start.lsn)} ({listed})'
-        answer = self._connection.exec_(command.encode())
-        if answer.status != pq.ExecStatus.COPY_BOTH:
-            message = answer.error_message.decode("utf-8", "replace").strip()
+        try:
+            if timeline is not None:
+                _check_timeline(self._connection, timeline)
+            answer = asked(self._connection, command)
+            if answer.status != pq.ExecStatus.COPY_BOTH:
+                raise _told(answer, answer.error_message, f"slot {slot}")
+        except BaseException:
             self._connection.finish()
-            raise SourceUnreachable(f"slot {slot}: {message}")
-        self._connection.nonblocking = 1
+            raise
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
         self._thread.start()
 
@@ -231,59 +275,97 @@ class PgLog(LogReader):
         return placed
 
     def _follow(self) -> None:
-        told_at, told, heard_at = 0.0, -1, time.monotonic()
         waiting: list[LogPart] = []
         while not self._closed.is_set():
-            now = time.monotonic()
-            if now - told_at >= FEEDBACK_EVERY_S or told != self._acknowledged:
-                told_at, told = now, self._acknowledged
-                self._tell(told, ask=now - heard_at > SILENCE_MAX_S / 3)
-                crossing("source.acknowledged")
+            self._tell_by_time()
             if waiting:
                 try:
                     self._queue.put(waiting, timeout=0.2)
                 except queue.Full:
-                    heard_at = time.monotonic()  # not listening, so silence proves nothing
+                    self._heard()  # not listening, so silence proves nothing
                     continue
-                waiting = []
-            waiting, answer_asked, more = self._drain()
-            if answer_asked:
-                told = -1
-            if waiting or answer_asked or more:
-                heard_at = now
-            elif not select.select([self._connection.socket], [], [], 0.2)[0]:
-                if now - heard_at > SILENCE_MAX_S:
-                    raise SourceUnreachable(f"the server was silent for {SILENCE_MAX_S:.0f} s")
-            else:
-                heard_at = now
-                self._connection.consume_input()
+            waiting, more = self._drain()
+            if not waiting and not more:
+                self._listen()
         self._tell(self._acknowledged)  # while the run is paused, the source need keep no more than it must
 
-    def _drain(self) -> tuple[list[LogPart], bool, bool]:
-        """What libpq has already read, up to one queue entry; whether the server wants an answer; whether libpq may
-        hold more."""
+    def _listen(self) -> None:
+        """Wait a little for more bytes. Raises `SourceUnreachable` when for long none came, or too few to be a
+        message."""
+        if ready(self._connection, time.monotonic() + 0.2):
+            self._heard_bytes += _readable_bytes(self._connection)
+            self._connection.consume_input()
+        silent_s = time.monotonic() - self._heard_at
+        if silent_s > SILENCE_MAX_S:
+            if self._heard_bytes < silent_s * TRICKLE_BYTES_S:
+                raise SourceUnreachable(f"the server was silent for {SILENCE_MAX_S:.0f} s")
+            self._heard()  # a large row over a slow network
+
+    def _heard(self) -> None:
+        self._heard_at, self._heard_bytes = time.monotonic(), 0
+
+    def _drain(self) -> tuple[list[LogPart], bool]:
+        """What libpq has already read, up to one queue entry; whether libpq may hold more."""
         parts: list[LogPart] = []
-        size, answer = 0, False
+        size = 0
         while size < PART_BYTES_MAX and len(parts) < 1_000:
             length, data = self._connection.get_copy_data(1)
             if length == 0:
-                return parts, answer, False
+                return parts, False
             if length < 0:
                 raise self._ended(length)
+            self._heard()
             size += length
-            message = bytes(data)
-            if message[0] == 119:  # w
-                start, _, _ = _XLOG.unpack_from(message)
-                self._received = max(self._received, start)
-                part = self._assembler.feed(message[25:])
-            else:
-                end, _, wanted = _KEEPALIVE.unpack_from(message)
-                self._received = max(self._received, end)
-                answer = answer or bool(wanted)
-                part = self._assembler.idle(end)
+            part = self._understood(bytes(data))
             if part is not None:
                 parts.append(part)
-        return parts, answer, True
+        return parts, True
+
+    def _understood(self, message: bytes) -> LogPart | None:
+        """I3: what is neither a piece of the log nor a keepalive may have been one."""
+        if message[:1] == b"w" and len(message) >= _XLOG.size:
+            start, _, _ = _XLOG.unpack_from(message)
+            self._received = max(self._received, start)
+            try:
+                return self._assembler.feed(message[_XLOG.size :])
+            except SourceLogBroken as error:
+                if self._doubts.again(message[_XLOG.size :]):
+                    raise
+                raise SourceUnreachable(f"the log arrived garbled and is read again: {error.detail}") from error
+        if message[:1] == b"k" and len(message) == _KEEPALIVE.size:
+            end, _, wanted = _KEEPALIVE.unpack(message)
+            self._received = max(self._received, end)
+            if wanted:
+                self._told = -1
+            return self._assembler.idle(end)
+        raise SourceUnreachable("what the server sends is garbled: neither a piece of the log nor a sign of life")
+
+    def _described(self, relation: pgoutput.Relation) -> TableSchema:
+        """A table's shape; the server is answered while that takes its time."""
+        found: queue.SimpleQueue[TableSchema | BaseException] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                found.put(self._describe(relation))
+            except BaseException as error:  # noqa: BLE001  raised below
+                found.put(error)
+
+        threading.Thread(target=ask, name="log-describer", daemon=True).start()
+        while not self._closed.is_set():
+            with suppress(queue.Empty):
+                shape = found.get(timeout=0.2)
+                if isinstance(shape, BaseException):
+                    raise shape
+                return shape
+            self._tell_by_time()
+        raise SourceUnreachable("the reader was closed while it asked for a table's shape")
+
+    def _tell_by_time(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= FEEDBACK_EVERY_S or self._told != self._acknowledged:
+            self._told_at, self._told = now, self._acknowledged
+            self._tell(self._told, ask=now - self._heard_at > SILENCE_MAX_S / 3)
+            crossing("source.acknowledged")
 
     def _tell(self, flushed: int, *, ask: bool = False) -> None:
         """`ask` wants an answer: a server whose wal_sender_timeout is 0 says nothing by itself."""
@@ -293,24 +375,62 @@ class PgLog(LogReader):
         self._connection.flush()
 
     def _ended(self, length: int) -> TidegateError:
-        answer = self._connection.get_result() if length == -1 else None
+        answer = awaited(self._connection, time.monotonic() + ENDING_DEADLINE_S) if length == -1 else None
         message = answer.error_message if answer is not None else self._connection.error_message
-        state = answer.error_field(pq.DiagnosticField.SQLSTATE) if answer is not None else None
-        lines = message.decode("utf-8", "replace").strip().splitlines()
-        said = lines[0] if lines else "no reason given"
-        if state in _LOST_STATES:
-            return PositionLost(f"the server cannot give the log any more: {said}")
-        if state is not None and state.startswith(b"XX"):
-            return SourceLogBroken(f"the server cannot decode its log: {said}")
-        return SourceUnreachable(f"the server ended the log: {said}")
+        return _told(answer, message, "the server ended the log")
 
 
-def _open(conninfo: str) -> pq.abc.PGconn:
-    connection = pq.PGconn.connect(conninfo.encode())
-    if connection.status != pq.ConnStatus.OK:
-        message = connection.error_message.decode("utf-8", "replace").strip().splitlines()
-        raise SourceUnreachable(message[-1] if message else "the server does not answer")
-    return connection
+def _readable_bytes(connection: pq.abc.PGconn) -> int:
+    held = fcntl.ioctl(connection.socket, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(held, "little")
+
+
+def _told(answer: pq.abc.PGresult | None, message: bytes, what: str) -> TidegateError:
+    """The error table's class for what a walsender says."""
+    state = answer.error_field(pq.DiagnosticField.SQLSTATE) if answer is not None else None
+    said = f"{what}: {_said(message)}"
+    if state in _LOST_STATES:
+        return PositionLost(said)
+    if state is not None and state.startswith(b"XX"):
+        return SourceLogBroken(said)
+    if state == b"55006":
+        return SourceSlotBusy(said)
+    if state == b"42501":
+        return SourcePrivilegeMissing(said)
+    return SourceUnreachable(said)
+
+
+def _check_timeline(connection: pq.abc.PGconn, wanted: int) -> None:
+    """Raises `SourceUnreachable`: whoever tries again asks anew which timeline that is."""
+    answer = asked(connection, "IDENTIFY_SYSTEM")
+    found = answer.get_value(0, 1) if answer.status == pq.ExecStatus.TUPLES_OK else None
+    if found != str(wanted).encode():
+        message = answer.error_message
+        connection.finish()
+        if found is None:
+            raise SourceUnreachable(f"the server does not say which timeline it is on: {_said(message)}")
+        raise SourceUnreachable(f"another server answers: it is on timeline {found.decode()}, not {wanted}")
+
+
+def forks(conninfo: str, timeline: int) -> dict[int, int]:
+    """Where each earlier timeline ended that this one comes from. Raises `SourceUnreachable`."""
+    if timeline == 1:
+        return {}
+    connection = opened(conninfo)
+    try:
+        answer = asked(connection, f"TIMELINE_HISTORY {timeline}")
+        if answer.status != pq.ExecStatus.TUPLES_OK:
+            raise SourceUnreachable(f"the history of timeline {timeline}: {_said(answer.error_message)}")
+        content = (answer.get_value(0, 1) or b"").decode("utf-8", "replace")
+    finally:
+        connection.finish()
+    found = re.findall(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", content, re.MULTILINE)
+    return {int(earlier): parse_lsn(end) for earlier, end in found}
+
+
+def _said(message: bytes) -> str:
+    lines = message.decode("utf-8", "replace").strip().splitlines()
+    return lines[0] if lines else "no reason given"
 
 
 def _reason(error: Exception) -> str:

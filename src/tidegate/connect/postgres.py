@@ -11,6 +11,7 @@ from psycopg import errors as pg
 from pydantic import Field
 
 from tidegate.connect.config import Config, SecretStr
+from tidegate.connect.pgwatch import WatchedConnection
 from tidegate.errors import (
     SourceAuthFailed,
     SourceError,
@@ -82,6 +83,7 @@ def conninfo(config: PostgresConfig, **more: str) -> str:
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
+        tcp_user_timeout=60_000,
         options=options,
         **({"application_name": "tidegate"} | more),
     )
@@ -92,11 +94,19 @@ def _escape(value: str) -> str:
 
 
 def connect(config: PostgresConfig, role: Literal["source", "target"], **more: Any) -> psycopg.Connection[Any]:
-    """An autocommit connection. Raises the error table's classes for `role`."""
+    """An autocommit connection whose waits end when its answer is lost. Raises the error table's classes for
+    `role`."""
+    text = conninfo(config)
     try:
-        return psycopg.connect(conninfo(config), autocommit=True, **more)
+        connection = WatchedConnection.connect(text, autocommit=True, **more)
+        try:
+            connection.introduce(text)
+        except BaseException:
+            connection.close()
+            raise
     except psycopg.Error as error:
         raise translated(error, role, config) from error
+    return connection
 
 
 def quote(name: str) -> str:

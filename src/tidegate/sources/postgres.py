@@ -20,7 +20,7 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
-from tidegate.connect.pgreplication import PgLog, forks
+from tidegate.connect.pgreplication import Doubts, PgLog, forks
 from tidegate.connect.pgview import PgSourceView
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Source, SourceView
@@ -59,6 +59,7 @@ class PostgresSource(Source):
         self.config: PostgresConfig = config
         self._held: psycopg.Connection[Any] | None = None
         self._timeline: int | None = None
+        self._doubts = Doubts()
 
     # --- what it is and has ---
 
@@ -238,7 +239,15 @@ class PostgresSource(Source):
         while True:
             try:
                 text = conninfo(self.config, replication="database", application_name=f"tidegate {run}")
-                return PgLog(text, f"tidegate_{run}", start, options, self._describe, timeline=self._timeline)
+                return PgLog(
+                    text,
+                    f"tidegate_{run}",
+                    start,
+                    options,
+                    self._describe,
+                    timeline=self._timeline,
+                    doubts=self._doubts,
+                )
             except SourceSlotBusy:
                 if time.monotonic() > until:
                     raise

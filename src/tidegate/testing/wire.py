@@ -249,9 +249,9 @@ class Stream:
             self._garbles_next = False
             data = self._garbled(data, 0)
         if self.way.garbled_share:
-            for at in range(len(data)):
+            for place in range(len(data)):
                 if self.orders.random.random() < self.way.garbled_share:
-                    data = self._garbled(data, at)
+                    data = self._garbled(data, place)
         for rule in self.orders.rules:
             if rule.way is not self.way or rule.times <= 0:
                 continue

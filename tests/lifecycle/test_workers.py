@@ -354,6 +354,22 @@ def test_a_server_killed_between_starting_a_worker_and_noting_it_adopts_that_wor
     assert world.view(task).restarts == 1
 
 
+def test_a_server_killed_before_it_started_a_worker_starts_another_after_a_lease(world: World) -> None:
+    task = world.add_task()
+    world.command(task, "run")
+    world.engine.dies_before_told = True
+    with pytest.raises(ServerKilled):
+        world.step()
+    world.engine.dies_before_told = False
+    world.worker().exit()  # nothing is different for a server if it never lived
+    world.restart_server()
+    world.step()
+    assert world.view(task).epoch == 1
+    world.clock.advance(world.limits.lease_s + 1)
+    world.step()
+    assert world.view(task).epoch == 2
+
+
 @pytest.mark.parametrize("command", ["force-pause", "stop", "pause"])
 def test_a_command_under_way_is_finished_by_the_next_server(world: World, command: str) -> None:
     task, worker = world.running()

@@ -56,8 +56,8 @@ class Keeper:
         silent_s = self._silent_s(run.id, run.epoch)
         patience_s = self._limits.lease_s if run.registered_at is not None else self._limits.register_s
         if run.worker_pid is None:
-            # The server died between starting it and writing that down: it will register, or it never lived.
-            return self._lost(now_in, run, "never spoke") if silent_s > patience_s else False
+            # The server died between starting it and writing that down: it tries to register, or it never lived.
+            return self._lost(now_in, run, "never spoke") if silent_s > self._limits.lease_s else False
         worker = Worker(run.worker_pid, run.worker_started or "")
         self._engine.watch(worker)
         if not self._engine.alive(worker):

@@ -74,7 +74,9 @@ def test_a_workload_keeps_its_sum_and_knows_what_it_committed_over_a_crash_of_th
 ) -> None:
     with PostgresServer(fsync=True) as server:
         server.create_database("shop")
-        workload = Workload(lambda: server.connect("shop"), 5, Load(writers=2, items=50, pause_s=0.001)).create()
+        workload = Workload(
+            lambda: server.connect("shop", autocommit=False), 5, Load(writers=2, items=50, pause_s=0.001)
+        ).create()
         workload.start()
         until(lambda: sum(workload.committed.values()) > 50, "transactions", 30)
         server.kill()
@@ -91,7 +93,9 @@ def test_a_workload_keeps_its_sum_and_knows_what_it_committed_over_a_crash_of_th
 
 def test_a_workload_says_what_ended_it(postgres: PostgresServer, database: Callable[..., str]) -> None:
     name = database()
-    workload = Workload(lambda: postgres.connect(name), 5, Load(writers=1, pause_s=0.001)).create().start()
+    workload = (
+        Workload(lambda: postgres.connect(name, autocommit=False), 5, Load(writers=1, pause_s=0.001)).create().start()
+    )
     until(lambda: workload.committed[1] > 5, "transactions", 30)
     postgres.execute("drop table item cascade", name)
     until(lambda: not workload.alive, "the writer to end", 30)

@@ -44,6 +44,8 @@ class Load:
     """Between two transactions of a writer."""
     truncates: bool = False
     """Now and then `item` is emptied."""
+    synchronous: int = 0
+    """So many of the writers wait for a synchronous standby."""
 
 
 class Workload:
@@ -51,6 +53,7 @@ class Workload:
     is waited for."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], seed: int, load: Load | None = None) -> None:
+        """`connect` gives connections that are not in autocommit mode."""
         self._connect = connect
         self.seed = seed
         self.load = load or Load()
@@ -103,7 +106,10 @@ class Workload:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    connection.autocommit = False
+                    connection.execute(
+                        f"set synchronous_commit = {'on' if writer <= self.load.synchronous else 'local'}"
+                    )
+                    connection.commit()
                     self.committed[writer] = self._newest(connection, writer)
                     away_since = None
                     self._transactions(connection, r, writer)

@@ -60,6 +60,8 @@ class Site:
         self.settings = {"heartbeat-s": "0.1", "reconcile-interval-s": "0.1", "default-group-units": "20"} | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.client: httpx.Client | None = None
+        self._others: set[int] = set()
+        """Processes that are none of this site's workers: they are not looked at again."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -78,12 +80,12 @@ class Site:
                 env=self.environment,
             )
         eventually(self._answers, "the server answers")
-        if self.client is not None:
-            self.client.close()
-        token = (self.folder / "admin.token").read_text().strip()
-        self.client = httpx.Client(
-            base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
-        )
+        if self.client is None:
+            # One for all servers to come: closing it would leave those hanging who wait for an answer.
+            token = (self.folder / "admin.token").read_text().strip()
+            self.client = httpx.Client(
+                base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+            )
         return self
 
     def _answers(self) -> bool:
@@ -118,14 +120,17 @@ class Site:
 
     def processes(self) -> list[WorkerProcess]:
         """The workers, told by the log each writes to."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    output = Path(os.readlink(entry / "fd" / "2"))
-                    run, _, epoch = output.stem.rpartition("-")
-                    if output.parent == self.folder / "logs" and epoch.isdigit():
-                        found.append(WorkerProcess(int(entry.name), run, int(epoch)))
+        found: list[WorkerProcess] = []
+        there = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        self._others &= there
+        for pid in there - self._others:
+            with suppress(OSError):
+                output = Path(os.readlink(f"/proc/{pid}/fd/2"))
+                run, _, epoch = output.stem.rpartition("-")
+                if output.parent == self.folder / "logs" and epoch.isdigit():
+                    found.append(WorkerProcess(pid, run, int(epoch)))
+                elif self.folder not in output.parents:
+                    self._others.add(pid)  # what begins to be a worker still has this site's files
         return found
 
     # --- the API ---

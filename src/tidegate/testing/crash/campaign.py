@@ -126,7 +126,7 @@ class Campaign:
     ) -> None:
         """Everything it makes is in `folder`; `told` hears a line per round."""
         self.folder, self.seed, self.round_s = folder, seed, round_s
-        self.weights, self.load, self.told = dict(weights), load or Load(), told
+        self.weights, self.load, self.told = dict(weights), load or Load(synchronous=1), told
         self.result = Result(seed, datetime.now(UTC))
 
     def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
@@ -151,7 +151,7 @@ class Campaign:
 
     def _round(self, stage: Stage, number: int, seconds: float) -> None:
         stage.data_sources(number, CHUNK_ROWS)
-        workload = Workload(lambda: stage.source.connect(f"src{number}"), self.seed + number, self.load).create()
+        workload = stage.workload(number, self.seed + number, self.load).create()
         victims = [Victim(stage, number, target, write) for target, write in PAIRS]
         ending = threading.Event()
         history = History(stage, number)

@@ -15,10 +15,11 @@ import httpx
 import psycopg
 
 from tidegate.testing.faults import Faults
-from tidegate.testing.ledger import Workload
+from tidegate.testing.ledger import Load, Workload
 from tidegate.testing.proxy import Proxy
 from tidegate.testing.servers import PostgresServer, Setting, newest
 from tidegate.testing.site import Refused, Site
+from tidegate.testing.standby import NAME, SlowStandby
 
 LEASE_S = 2.0
 PATIENCE_S = 60.0
@@ -47,7 +48,8 @@ class Stage:
         self.folder = folder
         self.seed = seed
         self.faults = Faults(folder / "faults")
-        self.source = PostgresServer(newest(), settings=DATABASE, fsync=True)
+        slow: dict[str, Setting] = {"synchronous_standby_names": NAME, "synchronous_commit": "local"}
+        self.source = PostgresServer(newest(), settings=DATABASE | slow, fsync=True)
         self.target = PostgresServer(newest(), settings=DATABASE, fsync=True)
         self.server_lock = threading.RLock()
         """Held by whoever ends the server, or needs it to stay."""
@@ -61,6 +63,7 @@ class Stage:
             stack.enter_context(self.target)
             self.source_wire = stack.enter_context(Proxy((self.source.host, self.source.port), seed=self.seed))
             self.target_wire = stack.enter_context(Proxy((self.target.host, self.target.port), seed=self.seed + 1))
+            stack.enter_context(SlowStandby(self.source))
             home = self.folder / "site"
             home.mkdir()
             self.site = Site(home, faults=self.faults.folder, **SETTINGS)
@@ -110,8 +113,9 @@ class Stage:
     def at_target(self, number: int) -> psycopg.Connection[Any]:
         return self.target.connect(f"dst{number}")
 
-    def workload(self, number: int, seed: int) -> Workload:
-        return Workload(lambda: self.source.connect(f"src{number}", autocommit=False), seed)
+    def workload(self, number: int, seed: int, load: Load) -> Workload:
+        """The writers of the source database."""
+        return Workload(lambda: self.source.connect(f"src{number}", autocommit=False), seed, load)
 
     def crash(self, which: PostgresServer) -> None:
         """The database server dies, all its processes with it, and starts again."""
@@ -126,8 +130,7 @@ def patiently(do: Callable[[], Any], what: str, deadline_s: float = PATIENCE_S) 
     while True:
         try:
             return do()
-        except (httpx.TransportError, RuntimeError) as error:
-            # RuntimeError: the client was closed by whoever started the server anew.
+        except httpx.TransportError as error:
             if time.monotonic() > until:
                 raise AssertionError(f"not within {deadline_s:.0f} s: {what} ({type(error).__name__})") from error
         except Refused as error:

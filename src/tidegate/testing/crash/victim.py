@@ -83,7 +83,7 @@ class Victim:
         while (status := self.status()) not in statuses:
             if status in ("Failure", "Detection Exception") or time.monotonic() > until:
                 raise Stuck(f"{self.name} is {status}, not {' or '.join(statuses)}: {self._why()}")
-            time.sleep(0.03)
+            time.sleep(0.05)
         return status
 
     def _why(self) -> str:

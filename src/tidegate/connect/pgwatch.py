@@ -51,7 +51,13 @@ class WatchedConnection(psycopg.Connection[Any]):
         except StopIteration as over:  # most rows of a COPY are here already
             result: T = over.value
             return result
-        return super().wait(_watched(gen, wants, self._watch()), *args, **more)
+        try:
+            return super().wait(_watched(gen, wants, self._watch()), *args, **more)
+        except (ValueError, IndexError) as error:
+            # psycopg counts on results that a connection that breaks in the middle of a COPY does not give.
+            if self.pgconn.status != pq.ConnStatus.BAD:
+                raise
+            raise psycopg.OperationalError("the connection was lost while an answer was read") from error
 
     def _watch(self) -> Callable[[bool], None]:
         """Judges one wait: is called again and again, with whether bytes went in or out since the last time."""

@@ -367,6 +367,8 @@ def test_a_server_killed_before_it_started_a_worker_starts_another_after_a_lease
     assert world.view(task).epoch == 1
     world.clock.advance(world.limits.lease_s + 1)
     world.step()
+    world.clock.advance(world.limits.backoff_first_s)
+    world.step()
     assert world.view(task).epoch == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from tidegate.connect.capability import ReadMode, WriteMode
@@ -41,6 +42,8 @@ class Inspector:
 
     def _begun(self, inquiry: Inquiry) -> Inspection | None:
         try:
+            for entry in inquiry.tables:
+                _checked(entry)
             inspection = Inspection(inquiry, self._source.view(), self._target.view())
         except TidegateError as error:
             inquiry.tell({"state": "ended", "problem": problem(error)})
@@ -100,6 +103,13 @@ class Inspector:
         if self._current is not None:
             self._current.close()
             self._current = None
+
+
+def _checked(entry: str) -> None:
+    try:
+        re.compile(entry)
+    except re.error as error:
+        raise NotComparable(f'"{entry}" is neither a table nor a pattern') from error
 
 
 def _asked(inquiry: Inquiry, name: TableName) -> bool:

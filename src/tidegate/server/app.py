@@ -11,7 +11,7 @@ from fastapi import FastAPI
 import tidegate
 from tidegate.model.lifecycle import STATES
 from tidegate.server import workers
-from tidegate.server.api import operations, projects, sources, tasks
+from tidegate.server.api import operations, projects, sources, tasks, verifications
 from tidegate.server.api.operations import STATUSES
 from tidegate.server.api.shapes import REFUSALS
 from tidegate.server.auth import Gate
@@ -51,7 +51,7 @@ def build(control: Control, while_serving: Callable[[], AbstractAsyncContextMana
         lifespan=lifespan,
     )
     app.state.control = control
-    for part in (operations, tasks, sources, projects):
+    for part in (operations, verifications, tasks, sources, projects):
         app.include_router(part.router, prefix=PREFIX, responses=dict(REFUSALS))
     app.include_router(workers.router)
 

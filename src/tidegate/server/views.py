@@ -202,6 +202,28 @@ class SnapshotView:
 
 
 @dataclass(frozen=True, slots=True)
+class VerificationView:
+    """A comparison of source and target. `state` is `asked`, `opening`, `aligning`, `comparing`, `done` or `ended`
+    (without an answer: see `problem`); `verdict` is `equal`, `different` or `undecided` once it is over. Both ends are
+    compared as of `position`, which they had `at` that time; there is a finding for each table looked at so far."""
+
+    id: str
+    run: int
+    state: str
+    verdict: str | None
+    asked_at: Moment
+    ended_at: Moment | None
+    position: str | None
+    at: Moment | None
+    tables_total: int
+    rows: int
+    """Read so far, at both ends together."""
+    table: str | None
+    findings: list[Json]
+    problem: Json | None
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotRequest:
     """A snapshot that was asked for; `snapshot` is there once it is stored."""
 
@@ -348,7 +370,9 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """A heartbeat's answer: `run`, `pause` or `drain`, and the id of a snapshot asked for by a person."""
+    """A heartbeat's answer: `run`, `pause` or `drain`, the id of a snapshot asked for by a person, and a comparison
+    asked for (`id` and its options)."""
 
     intent: str
     snapshot: str | None
+    verify: Json | None = None

@@ -56,6 +56,11 @@ class Event(Body):
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
+class Verification(Body):
+    id: str = Field(min_length=1, max_length=100)
+    report: dict[str, Any]
+
+
 @router.post("/register")
 def register(control: Door, session: Speaker, body: Registration) -> dict[str, Any]:
     """A worker begins: everything it needs for its run."""
@@ -79,6 +84,12 @@ def event(control: Door, session: Speaker, body: Event) -> dict[str, Any]:
     """Something happened to the run."""
     control.event(session, body.name, error=body.error, facts=body.facts)
     return {}
+
+
+@router.post("/verification")
+def report_verification(control: Door, session: Speaker, body: Verification) -> dict[str, bool]:
+    """What a comparison found so far; the answer is whether anybody still wants to know."""
+    return {"wanted": control.report_verification(session, body.id, body.report)}
 
 
 def _assignment(given: Assignment) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.model.process import started
 from tidegate.model.task import parse_task
+from tidegate.worker.inquiry import inquiry
 from tidegate.worker.link import Link
 from tidegate.worker.outbox import Outbox
 
@@ -255,6 +256,8 @@ class Agent:
             paused_for = intent
             if orders.get("snapshot") is not None:
                 self._desk.ask_snapshot(str(orders["snapshot"]))
+            if orders.get("verify") is not None:
+                self._desk.inquire(inquiry(orders["verify"], self._link, self._outbox))
 
     def _state(self) -> dict[str, Any]:
         pipeline = self._pipeline

@@ -37,11 +37,17 @@ class _Event:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    id: str
+    report: dict[str, Any]
+
+
 class Outbox:
     def __init__(self, link: Link, fenced: Callable[[], None]) -> None:
         self._link = link
         self._fenced = fenced
-        self._waiting: queue.Queue[tuple[Snapshot, Desk] | _Event | None] = queue.Queue(WAITING_MAX)
+        self._waiting: queue.Queue[tuple[Snapshot, Desk] | _Event | _Report | None] = queue.Queue(WAITING_MAX)
         self._thread = threading.Thread(target=self._send, name="outbox", daemon=True)
         self._thread.start()
 
@@ -52,6 +58,10 @@ class Outbox:
     def snapshot(self, snapshot: Snapshot, desk: Desk) -> None:
         """Answered over the desk."""
         self._waiting.put_nowait((snapshot, desk))
+
+    def report(self, id: str, report: dict[str, Any]) -> None:
+        """The last word of a comparison; it is kept until the server has it."""
+        self._waiting.put_nowait(_Report(id, report))
 
     def close(self, deadline_s: float) -> bool:
         """Send what is waiting; whether all of it was taken in time."""
@@ -64,6 +74,8 @@ class Outbox:
             try:
                 if isinstance(item, _Event):
                     self._send_event(item)
+                elif isinstance(item, _Report):
+                    self._post("verification", {"id": item.id, "report": item.report}, item.id)
                 else:
                     self._send_snapshot(*item)
             except Fenced:
@@ -71,17 +83,20 @@ class Outbox:
                 return
 
     def _send_event(self, event: _Event) -> None:
-        body = {"name": event.name, "error": problem(event.error) if event.error else None, "facts": event.facts}
+        said = problem(event.error) if event.error else None
+        self._post("event", {"name": event.name, "error": said, "facts": event.facts}, event.name)
+
+    def _post(self, path: str, body: dict[str, Any], name: str) -> None:
         while True:
             try:
-                self._link.post("event", body)
+                self._link.post(path, body)
                 return
             except ServerUnreachable:
                 time.sleep(AGAIN_S)
             except Fenced:
                 raise
             except TidegateError as error:
-                log.warning("event.refused", name=event.name, code=error.code, detail=error.detail)
+                log.warning(f"{path}.refused", name=name, code=error.code, detail=error.detail)
                 return
 
     def _send_snapshot(self, snapshot: Snapshot, desk: Desk) -> None:

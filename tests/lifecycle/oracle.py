@@ -37,7 +37,8 @@ class Oracle:
         ground.reset()
         self.ground = ground
         self.seen = seen
-        limits = Limits(detection_s=20, detection_back_s=10)
+        # The clock jumps by decades; what is told here stays for the whole life.
+        limits = Limits(detection_s=20, detection_back_s=10, keep_s=1e12)
         self.world = World(ground.home, store=ground.store, limits=limits, jobs_at_once=False, door=door)
         self.epochs: dict[int, int] = {}
         self.versions: dict[int, int] = {}

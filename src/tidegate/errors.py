@@ -151,7 +151,7 @@ class SourceVersionUnsupported(SourceError):
 
 class SourceStandby(SourceError):
     code, status, retry, title = "source.standby", 503, Retry.LATER, "The source is a standby"
-    advice = "Connect to the primary; a standby that is being promoted is one in a moment, and the task goes on by itself."
+    advice = "Connect to the primary; the task tries again by itself, for a standby may be about to be promoted."
 
 
 class SourceLogDisabled(SourceError):
@@ -358,6 +358,11 @@ class ObjectMissing(TidegateError):
 
 
 # --- the machinery --------------------------------------------------------------------------------------------
+
+
+class WorkerDiskFull(TidegateError):
+    code, status, retry, title = "worker.disk_full", 503, Retry.LATER, "The worker's disk has no room for a chunk"
+    advice = "Free space where the worker keeps temporary files (TMPDIR); the task tries again by itself."
 
 
 class WorkerLost(TidegateError):

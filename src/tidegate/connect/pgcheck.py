@@ -73,15 +73,11 @@ def _log_level(connection: psycopg.Connection[Any]) -> Check:
 
 
 def _privileges(connection: psycopg.Connection[Any], config: PostgresConfig) -> Check:
-    row = connection.execute(
-        "select rolsuper or rolreplication, rolsuper or pg_catalog.has_database_privilege(current_database(), 'CREATE')"
-        " from pg_catalog.pg_roles where rolname = current_user"
-    ).fetchone()
-    replication, create = row or (False, False)
+    create = _value(connection, "select pg_catalog.has_database_privilege(current_database(), 'CREATE')")
     missing = [
         text
         for ok, text in (
-            (replication or _managed_replication(connection), f'ALTER ROLE "{config.user}" REPLICATION'),
+            (may_replicate(connection), f'ALTER ROLE "{config.user}" REPLICATION'),
             (create, f'GRANT CREATE ON DATABASE "{config.database}" TO "{config.user}"'),
         )
         if not ok
@@ -90,10 +86,14 @@ def _privileges(connection: psycopg.Connection[Any], config: PostgresConfig) -> 
     return _judged("privileges", not missing, found, SourcePrivilegeMissing)
 
 
-def _managed_replication(connection: psycopg.Connection[Any]) -> bool:
+def may_replicate(connection: psycopg.Connection[Any]) -> bool:
     """Managed services hand replication out as membership in a role of their own."""
     return bool(
         _value(
+            connection,
+            "select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user",
+        )
+        or _value(
             connection,
             "select exists(select from pg_catalog.pg_roles where rolname in ('rds_replication', 'rds_superuser')"
             " and pg_catalog.pg_has_role(current_user, oid, 'member'))",

@@ -49,6 +49,7 @@ SESSION = {
     "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
 }
 
 
@@ -66,6 +67,9 @@ class PostgresConfig(Config):
         "prefer", description="How the connection is encrypted, as libpq names it."
     )
     connect_timeout_s: int = Field(10, ge=1, le=300, description="How long to wait for a connection, in seconds.")
+    chunk_rows: int = Field(
+        0, ge=0, le=10_000_000, description="Rows a full copy reads at once from here; 0: as many as 16 MB hold."
+    )
 
 
 def conninfo(config: PostgresConfig, **more: str) -> str:
@@ -101,6 +105,8 @@ def connect(config: PostgresConfig, role: Literal["source", "target"], **more: A
         connection = WatchedConnection.connect(text, autocommit=True, **more)
         try:
             connection.introduce(text)
+            if connection.info.server_version >= 170_000:  # earlier ones would not know its name
+                connection.execute("set transaction_timeout = 0")
         except BaseException:
             connection.close()
             raise
@@ -137,6 +143,8 @@ _LOST = (
     pg.TooManyConnections,
     pg.DatabaseDropped,
     pg.IdleInTransactionSessionTimeout,
+    pg.IdleSessionTimeout,
+    pg.TransactionTimeout,
 )
 _ROLLED_BACK = (
     pg.DeadlockDetected,

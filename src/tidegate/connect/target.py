@@ -223,6 +223,16 @@ class Target(ABC):
         """Whether the existing table holds rows and no run of the run's task was ever fed into it: what `prepare` would
         refuse in upsert. False if there is no such table. Changes nothing."""
 
+    def lost(self, run: str, tables: Sequence[TargetTable]) -> list[str]:
+        """A sentence for each of the run's tables that is gone or `remade`. Asked again and again during a run."""
+        found = []
+        for table in tables:
+            if self.columns(table) is None:
+                found.append(f"{table} is gone")
+            elif self.remade(run, table):
+                found.append(f"{table} was dropped and made again")
+        return found
+
     @abstractmethod
     def misfits(self, table: TargetTable) -> list[Misfit]:
         """Why the existing table cannot take `table`'s rows: missing columns, too narrow or other types, required

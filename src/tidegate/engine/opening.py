@@ -119,12 +119,9 @@ def _leave(plan: TablePlan, source: Source, target: Target, state: RunState, sto
 
 def check_fed(plan: TablePlan, target: Target, tables: Iterable[TableSchema]) -> None:
     """Whether the target still has the tables the run wrote to (I3). Raises `TargetTableGone`."""
-    for schema in tables:
-        place = plan.place(schema)
-        if target.columns(place) is None:
-            raise TargetTableGone(f"{place} is gone")
-        if target.remade(plan.run, place):
-            raise TargetTableGone(f"{place} was dropped and made again")
+    lost = target.lost(plan.run, [plan.place(schema) for schema in tables])
+    if lost:
+        raise TargetTableGone(lost[0])
 
 
 def check_followed(plan: TablePlan, source: Source, tables: Iterable[TableName]) -> list[TableName]:
@@ -139,7 +136,7 @@ def check_followed(plan: TablePlan, source: Source, tables: Iterable[TableName])
     for name in left_out:
         if name in there:
             raise PositionLost(
-                f"{name} is not followed any more: it was dropped and made again, or taken out of the run's publication"
+                f"{name} is not followed any more: it was dropped and made again, or the run's publication was changed"
             )
         if plan.names(name):
             raise ObjectMissing(f"{name} no longer exists at the source: it was dropped or renamed")

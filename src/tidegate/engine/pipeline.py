@@ -20,11 +20,11 @@ from tidegate.engine.gauges import Gauges
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy, sides
 from tidegate.engine.inspector import Inspector
 from tidegate.engine.joining import Joiner
-from tidegate.engine.opening import Opened, check_followed, open_run, planned_copy, prepare
+from tidegate.engine.opening import Opened, check_fed, check_followed, open_run, planned_copy, prepare
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Hooks, Snapshot, SnapshotKind
 from tidegate.engine.writer import Writer, stamped
-from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
+from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TargetTableMissing, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
 from tidegate.model.position import Position
@@ -402,6 +402,7 @@ class _Work:
                     # What came before goes to the target, so that Continue begins with the new shape.
                     self._flush()
                     self._store_reached()
+                    self._check_followed()  # a publication that was given fewer columns looks like this too
                     raise
                 copy = self._handoff.tables[name]
                 copy.schema = change.table
@@ -455,6 +456,9 @@ class _Work:
                 self._gone.add(name)
                 self._hooks.event("table_gone", {"table": str(name)})
 
+    def _check_fed(self) -> None:
+        check_fed(self._plan, self._target, (copy.schema for copy in self._handoff.tables.values()))
+
     def _place(self, schema: TableSchema) -> TargetTable:
         held = self._places.get(id(schema))
         if held is None or held[0] is not schema:
@@ -464,7 +468,12 @@ class _Work:
     # --- writing ---
 
     def _flush(self) -> None:
-        if self._writer.flush():
+        try:
+            flushed = self._writer.flush()
+        except TargetTableMissing:
+            self._check_fed()  # made by hand it would be empty: that is no way to go on
+            raise
+        if flushed:
             self._settle()
 
     def _store_reached(self) -> None:
@@ -517,6 +526,8 @@ class _Work:
         due = time.monotonic() - self._snapshot_at >= self._plan.spec.snapshots.every_s and not self._snapshot_on_way
         if request is not None or due:
             self._check_followed()
+            if self._writer.position < self._writer.reached:  # for a look alone no file is opened
+                self._check_fed()
             self._flush()
             self._store_reached()
             self._send_snapshot(SnapshotKind.PERIODIC if request is None else SnapshotKind.MANUAL, request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from psycopg import errors as pg
 
 from tidegate.connect import pgtypes
 from tidegate.connect.capability import Check, WriteMode
-from tidegate.connect.pgcheck import connectivity, identity_refusals, privilege_refusals
+from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
 from tidegate.connect.pgreplication import Doubts, PgLog, forks
@@ -28,7 +29,9 @@ from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
+    SourceLogDisabled,
     SourceNoKey,
+    SourcePrivilegeMissing,
     SourceSlotBusy,
     SourceStandby,
     SourceTableUnknown,
@@ -149,6 +152,8 @@ class PostgresSource(Source):
                         f"select lsn::text from pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput'{kept})",
                         (f"tidegate_{run}",),
                     ).fetchone()
+                except pg.ObjectNotInPrerequisiteState as error:
+                    raise SourceLogDisabled(f"{place(self.config)}: wal_level is not logical") from error
                 except pg.QueryCanceled as error:
                     raise SourceUnreachable(f"the slot waits for older transactions: {self._elders()}") from error
                 finally:
@@ -172,17 +177,25 @@ class PostgresSource(Source):
             self._run(f"alter publication {self._name(run)} drop table {self._listed(gone)}")
 
     def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
-        followed = self._published(run)
+        followed = self._published(run, whole=True)
         return [table for table in tables if table not in followed]
 
-    def _published(self, run: str) -> set[TableName]:
+    def _published(self, run: str, *, whole: bool = False) -> set[TableName]:
+        """The publication's tables; `whole`: only those of which it tells every row and change (I3). Somebody may have
+        given it other operations, a filter or a list of columns by hand."""
+        condition = (
+            " and p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate and p.pubviaroot"
+            # Columns of version 15 and later.
+            " and to_jsonb(r) ->> 'prqual' is null and to_jsonb(r) ->> 'prattrs' is null"
+        )
         return {
             TableName(*row)
             for row in self._all(
                 "select n.nspname, c.relname from pg_catalog.pg_publication p"
                 " join pg_catalog.pg_publication_rel r on r.prpubid = p.oid"
                 " join pg_catalog.pg_class c on c.oid = r.prrelid"
-                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where p.pubname = %s",
+                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where p.pubname = %s"
+                + (condition if whole else ""),
                 (f"tidegate_{run}",),
             )
         }
@@ -224,6 +237,11 @@ class PostgresSource(Source):
         wanted = parse_lsn(confirmed) if position is None else PgPosition.of(position).lsn
         if parse_lsn(confirmed) > wanted:  # I2: the log between the two is not promised any more
             raise PositionLost(f"{slot} stands at {confirmed}, the task needs the log from {lsn_text(wanted)}")
+        if parse_lsn(end) < wanted:
+            raise PositionLost(
+                f"the log of {place(self.config)} ends at {end}, before {lsn_text(wanted)}, up to which the task has "
+                "read: the server was put back to an older state"
+            )
         return LogState(max(0, parse_lsn(end) - wanted), safe, PgPosition(parse_lsn(end)))
 
     def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
@@ -248,6 +266,11 @@ class PostgresSource(Source):
                     timeline=self._timeline,
                     doubts=self._doubts,
                 )
+            except SourceUnreachable as error:
+                if not may_replicate(self._connection()):
+                    needed = f'ALTER ROLE "{self.config.user}" REPLICATION'
+                    raise SourcePrivilegeMissing(f"{place(self.config)}: missing: {needed}") from error
+                raise
             except SourceSlotBusy:
                 if time.monotonic() > until:
                     raise
@@ -255,11 +278,12 @@ class PostgresSource(Source):
 
     def _free_slot(self, run: str) -> None:
         """A dead worker's session may hold the slot until the server notices; the epoch already took its right (I5)."""
-        self._all(
-            "select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots"
-            " where slot_name = %s and active_pid is not null",
-            (f"tidegate_{run}",),
-        )
+        with suppress(SourcePrivilegeMissing):  # somebody else's session; the slot is busy then, and says so
+            self._all(
+                "select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots"
+                " where slot_name = %s and active_pid is not null",
+                (f"tidegate_{run}",),
+            )
 
     def _describe(self, relation: pgoutput.Relation) -> TableSchema:
         """A table as the log shows it: its own columns and types, the catalogue's key and defaults. Called by the
@@ -332,9 +356,10 @@ class PostgresSource(Source):
     def edges(self, table: TableSchema, *, can_order: Callable[[DataType], bool]) -> list[KeyRange]:
         keys = self._ordered_key(table, can_order)
         rows, size = self._size(table.name)
-        if not keys or size <= CHUNK_BYTES:
+        if not keys or (size <= CHUNK_BYTES and not self.config.chunk_rows):
             return [KeyRange(None, None)]
-        per_chunk = max(CHUNK_ROWS_MIN, min(CHUNK_ROWS_MAX, int(CHUNK_BYTES / max(1.0, size / max(1, rows)))))
+        fitting = max(CHUNK_ROWS_MIN, min(CHUNK_ROWS_MAX, int(CHUNK_BYTES / max(1.0, size / max(1, rows)))))
+        per_chunk = self.config.chunk_rows or fitting
         if any(scans for _, scans in keys):
             per_chunk *= 8  # no index in this order: every chunk reads the whole table
         cuts = self._cuts(table, [sort for sort, _ in keys], rows, per_chunk)

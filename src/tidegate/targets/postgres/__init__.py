@@ -101,6 +101,11 @@ class PostgresTarget(Target):
                 return False
             return not (_is_empty(cursor, table) or state.owns(cursor, run, table.schema, table.name))
 
+    def lost(self, run: str, tables: Sequence[TargetTable]) -> list[str]:
+        with self._session() as connection, connection.cursor() as cursor:
+            found = state.lost(cursor, run, [(table.schema, table.name) for table in tables])
+        return [f"{tables[i]} {'is gone' if gone else 'was dropped and made again'}" for i, gone in found]
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._session() as connection, connection.cursor() as cursor:
             found = catalog.existing(cursor, table.schema, table.name)

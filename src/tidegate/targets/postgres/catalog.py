@@ -49,6 +49,8 @@ class Constraint:
 class ExistingTable:
     kind: str
     """`r` table, `p` partitioned; anything else cannot be fed."""
+    permanent: bool
+    """Neither unlogged nor temporary."""
     columns: tuple[ExistingColumn, ...]
     unique: tuple[Constraint, ...]
     foreign: tuple[Constraint, ...]
@@ -60,7 +62,7 @@ class ExistingTable:
 
 
 _TABLE = """
-SELECT c.oid, c.relkind::text,
+SELECT c.oid, c.relkind::text, c.relpersistence = 'p',
        has_table_privilege(c.oid, 'TRUNCATE') AND NOT EXISTS (
            SELECT FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conrelid <> c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -109,11 +111,11 @@ def existing(cursor: psycopg.Cursor[Any], schema: str, name: str) -> ExistingTab
     found = cursor.execute(_TABLE, (schema, name)).fetchone()
     if found is None:
         return None
-    oid, kind, truncatable = found
+    oid, kind, permanent, truncatable = found
     columns = tuple(ExistingColumn(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall())
     unique = tuple(Constraint(n, tuple(c), arbiter) for n, c, arbiter in cursor.execute(_UNIQUE, (oid,)).fetchall())
     foreign = tuple(Constraint(n, tuple(c)) for n, c in cursor.execute(_FOREIGN, (oid,)).fetchall())
-    return ExistingTable(kind, columns, unique, foreign, truncatable)
+    return ExistingTable(kind, permanent, columns, unique, foreign, truncatable)
 
 
 def as_columns(table: ExistingTable) -> list[TargetColumn]:
@@ -128,6 +130,8 @@ def misfits(wanted: TargetTable, found: ExistingTable) -> list[Misfit]:
     """Every reason why `found` cannot take `wanted`'s rows (I6)."""
     if found.kind not in ("r", "p"):
         return [Misfit("", "is a view or a foreign table; only tables can be fed")]
+    if not found.permanent:  # I1
+        return [Misfit("", "is unlogged: a crash of the server would empty it")]
     return [
         *_of_columns(wanted, found),
         *_of_stamp(wanted, found),

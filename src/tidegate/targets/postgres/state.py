@@ -3,6 +3,7 @@ which tables a task feeds. Every function works in the caller's transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -125,6 +126,19 @@ def feed(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> None:
            ON CONFLICT (schema, name, task) DO UPDATE SET table_oid = excluded.table_oid""",
         (schema, name, task_of(run), quoted(schema, name)),
     )
+
+
+def lost(cursor: psycopg.Cursor[Any], run: str, tables: Sequence[tuple[str, str]]) -> list[tuple[int, bool]]:
+    """Which of the tables are gone (true) or others than the task fed under their names, by their place in the list."""
+    fed = "tidegate.fed_table" if exists(cursor) else "(SELECT '' schema, '' name, '' task, 0::bigint table_oid)"
+    return cursor.execute(
+        f"""SELECT place::int - 1, there IS NULL
+            FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (schema, name, place)
+            CROSS JOIN LATERAL to_regclass(format('%%I.%%I', asked.schema, asked.name)) AS there
+            LEFT JOIN {fed} AS fed ON fed.schema = asked.schema AND fed.name = asked.name AND fed.task = %s
+            WHERE there IS NULL OR fed.table_oid <> there::oid::int8 ORDER BY place""",
+        ([schema for schema, _ in tables], [name for _, name in tables], task_of(run)),
+    ).fetchall()
 
 
 def remade(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> bool:

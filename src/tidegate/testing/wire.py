@@ -292,7 +292,7 @@ class Stream:
 
     def _put(self, data: bytes, after: Callable[[], None] | None) -> None:
         # What was delayed longer than what follows must still come first.
-        delay_s = self.way.latency_s + self.way.jitter_s * self.orders.random.random()
+        delay_s = self.way.latency_s + (self.orders.random.uniform(0, self.way.jitter_s) if self.way.jitter_s else 0)
         self._due = max(self._due, time.monotonic() + delay_s)
         self._held_bytes += len(data)
         self._queue.put_nowait((self._due, data, after))

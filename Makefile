@@ -7,8 +7,10 @@ HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
 
+MINUTES ?= 60
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format docs lock servers clean
+.PHONY: help demo test check crash bench format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -24,6 +26,9 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy
 	@$(VENV) -m pytest tests/unit/test_layers.py
+
+crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one): deaths, cuts and pauses, then an audit
+	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
 
 bench: $(PYTHON_READY) ## Measure copying and catching up on this machine
 	@$(VENV) bench/run.py $(ARGS)

@@ -8,6 +8,7 @@ import statistics
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from tidegate.testing.ledger import Load, Verdict, Workload
 PAIRS = (("postgres", "append"), ("postgres", "upsert"), ("duckdb", "append"), ("duckdb", "upsert"))
 CHUNK_ROWS = 150
 ROUND_S = 60.0
+JOIN_DEADLINE_S = 150.0
 # How often each kind comes, relative to the others.
 WEIGHTS: Mapping[str, float] = {
     "kill": 28,
@@ -135,7 +137,7 @@ class Campaign:
         with Stage(self.folder, self.seed) as stage:
             while time.monotonic() - began < minutes * 60 and self.result.right and not enough(self.result.tally):
                 left_s = minutes * 60 - (time.monotonic() - began)
-                self._round(stage, self.result.rounds + 1, min(self.round_s, max(5.0, left_s)))
+                self._round(stage, self.result.rounds + 1, min(self.round_s, max(5.0, left_s)), enough)
                 self.result.minutes = (time.monotonic() - began) / 60
                 self.told(self._line())
         return self.result
@@ -149,7 +151,7 @@ class Campaign:
             + (f"; failed: {self.result.tally.failures}" if self.result.tally.failures else "")
         )
 
-    def _round(self, stage: Stage, number: int, seconds: float) -> None:
+    def _round(self, stage: Stage, number: int, seconds: float, enough: Callable[[Tally], bool]) -> None:
         stage.data_sources(number, CHUNK_ROWS)
         workload = stage.workload(number, self.seed + number, self.load).create()
         victims = [Victim(stage, number, target, write) for target, write in PAIRS]
@@ -165,10 +167,15 @@ class Campaign:
         reader = threading.Thread(target=_watch, args=(victims, ending), name="reader", daemon=True)
         for thread in (*threads, reader):
             thread.start()
-        ending.wait(seconds)
+        began = time.monotonic()
+        while time.monotonic() - began < seconds and not enough(self.result.tally) and not ending.wait(0.5):
+            pass
+        seconds = time.monotonic() - began
         ending.set()
         for thread in (*threads, reader):
-            thread.join(180)
+            thread.join(JOIN_DEADLINE_S)
+            if thread.is_alive():
+                self.result.tally.fail(f"{thread.name} does not end:\n{_where(thread)}")
         self.result.rounds = number
         if self.result.tally.failures:
             self.result.notes += [f"{victim.name} is {victim.status()}" for victim in victims]
@@ -205,6 +212,12 @@ class Campaign:
         self.result.old_epoch_writes += found.old_epoch
         self.result.backward_positions += found.backward
         self.result.notes += found.notes[:10]
+
+
+def _where(thread: threading.Thread) -> str:
+    """What a thread is doing."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame)[-6:]) if frame is not None else ""
 
 
 def _watch(victims: list[Victim], ending: threading.Event) -> None:

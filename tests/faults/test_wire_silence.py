@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ import pytest
 from faults.keeping import kept
 from faults.wired import TABLES, Wired, Workload, becomes_exact, newest
 from tidegate.connect import pgreplication, pgsender, pgwatch
-from tidegate.connect.postgres import PostgresConfig, connect
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo
 from tidegate.errors import SourceUnreachable, TargetUnreachable, TidegateError
 from tidegate.testing.proxy import COMMIT, Proxy, Then, behind
 from tidegate.testing.servers import PostgresServer
@@ -168,3 +169,24 @@ def test_a_server_that_does_not_begin_to_send_the_log_is_not_waited_for(
         assert isinstance(keeper.passing[0], SourceUnreachable)
         work.write(3)
         becomes_exact(wired, "upsert", keeper.reaches)
+
+
+def test_connecting_to_the_log_of_a_silent_source_stops_nobody_else(postgres: PostgresServer) -> None:
+    """A worker's heartbeats go on meanwhile."""
+    beats: list[float] = []
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.02):
+            beats.append(time.monotonic())
+
+    with Proxy((postgres.host, postgres.port)) as proxy:
+        proxy.black_hole()
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        config = PostgresConfig(**(postgres.config() | {"port": proxy.port, "connect_timeout_s": 2}))
+        with pytest.raises(SourceUnreachable):
+            pgsender.opened(conninfo(config, replication="database"))
+        over.set()
+        thread.join()
+    assert len(beats) > 20

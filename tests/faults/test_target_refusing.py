@@ -123,7 +123,8 @@ def test_serialization_failures_are_tried_again(pair: Pair) -> None:
         keeper.copied()
         pair.target.execute(
             "create function refuse() returns trigger language plpgsql as $$ begin"
-            " if nextval('public.tries') <= 3 then raise exception 'not now' using errcode = 'serialization_failure'; end if;"
+            " if nextval('public.tries') <= 3 then"
+            " raise exception 'not now' using errcode = 'serialization_failure'; end if;"
             " return null; end $$;"
             " create trigger refuse after insert on a for each statement execute function refuse()"
         )

@@ -267,7 +267,9 @@ class PostgresSource(Source):
                     doubts=self._doubts,
                 )
             except SourceUnreachable as error:
-                if not may_replicate(self._connection()):
+                with self._translating() as connection:
+                    allowed = may_replicate(connection)
+                if not allowed:
                     needed = f'ALTER ROLE "{self.config.user}" REPLICATION'
                     raise SourcePrivilegeMissing(f"{place(self.config)}: missing: {needed}") from error
                 raise
@@ -416,6 +418,10 @@ class PostgresSource(Source):
     def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
         condition = range_condition(table, None, tuple(key))
         return PgChunk(self.config, table.name, condition, timeline=self._timeline)
+
+    def nudge(self) -> None:
+        # What is no commit's may lie in a half-filled page of the log until the next commit: this is one.
+        self._one("select pg_catalog.pg_current_xact_id()::text")
 
     def view(self) -> SourceView:
         return PgSourceView(self.config)

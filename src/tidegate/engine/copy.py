@@ -6,9 +6,11 @@ table that is one large chunk costs disk and not memory.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import IO, Any
@@ -17,6 +19,7 @@ import pyarrow as pa
 
 from tidegate.connect.source import ChunkMark, ChunkReader
 from tidegate.engine.handoff import Chunk, TableCopy
+from tidegate.errors import WorkerDiskFull
 from tidegate.faultpoint import crossing
 from tidegate.model.schema import TableSchema
 
@@ -35,24 +38,27 @@ class Spool:
         self.bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Raises OSError when the disk is full."""
+        """Raises `WorkerDiskFull`."""
         self.rows += batch.num_rows
         self.bytes += batch.nbytes
-        if self._writer is not None:
-            self._writer.write_batch(batch)
-            return
-        self._held.append(batch)
-        if self.bytes > SPOOL_BYTES_MAX:
-            self._file = tempfile.TemporaryFile(prefix="tidegate-chunk-")  # noqa: SIM115  closed by close()
-            self._writer = pa.ipc.new_stream(self._file, batch.schema)
-            for held in self._held:
-                self._writer.write_batch(held)
-            self._held = []
+        if self._writer is None:
+            self._held.append(batch)
+        with _on_disk():
+            if self._writer is not None:
+                self._writer.write_batch(batch)
+            elif self.bytes > SPOOL_BYTES_MAX:
+                self._file = tempfile.TemporaryFile(prefix="tidegate-chunk-")  # noqa: SIM115  closed by close()
+                self._writer = pa.ipc.new_stream(self._file, batch.schema)
+                for held in self._held:
+                    self._writer.write_batch(held)
+                self._held = []
 
     def seal(self) -> None:
-        """No more batches follow."""
-        if self._writer is not None:
-            self._writer.close()
+        """No more batches follow. Raises `WorkerDiskFull`."""
+        if self._writer is not None and self._file is not None:
+            with _on_disk():
+                self._writer.close()
+                self._file.flush()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         if self._file is None:
@@ -66,8 +72,18 @@ class Spool:
         """Idempotent."""
         self._held = []
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written is not wanted any more
+                self._file.close()
             self._file = None
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise WorkerDiskFull(f"a chunk could not be kept in {tempfile.gettempdir()}: {reason}") from error
 
 
 class Stage(Enum):

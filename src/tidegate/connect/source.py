@@ -226,6 +226,9 @@ class Source(ABC):
     def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
         """A reader for one key."""
 
+    def nudge(self) -> None:  # noqa: B027  most logs come out by themselves
+        """Have the log come out up to its end soon although nobody writes. Quick; changes nothing anybody can see."""
+
     def view(self) -> SourceView:
         """For comparing. Raises `NotComparable` where a source has no such thing. Connects to nothing yet."""
         raise NotComparable(f"{self.title} cannot be read as of one instant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 
 from tidegate.connect.capability import ReadMode, WriteMode
@@ -20,6 +21,8 @@ from tidegate.model.schema import TableName, TableSchema
 from tidegate.model.task import picks
 from tidegate.verify.compare import Finding, Subject, refused
 
+NUDGE_EVERY_S = 0.5
+
 
 class Inspector:
     """Used by the pipeline's thread. One inspection at a time; the next inquiries wait at the desk."""
@@ -29,6 +32,7 @@ class Inspector:
         self._source = source
         self._target = target
         self._current: Inspection | None = None
+        self._nudged_at = 0.0
 
     def advance(self, desk: Desk) -> Inspection | None:
         """The inspection under way; one that is over makes room for the next."""
@@ -62,6 +66,14 @@ class Inspector:
             for name, copy in tables.items()
             if _asked(current.inquiry, name)
         )
+
+    def nudge(self) -> None:
+        """An instant needs the log up to its end, which does not come by itself while nobody writes."""
+        now = time.monotonic()
+        seeking = self._current is not None and self._current.stage in (Stage.READY, Stage.MARKED)
+        if seeking and now - self._nudged_at >= NUDGE_EVERY_S:
+            self._nudged_at = now
+            self._source.nudge()
 
     def holds(self, part: LogPart) -> bool:
         """Whether the part must wait until an instant was found."""

@@ -249,6 +249,7 @@ class _Work:
         self._gauges.add("bytes_read", read.spool.bytes)
         self._copier.done(read)
         self._count_copy()
+        self._settle()  # the log may have passed the chunk's snapshot already
 
     def _join(self, found: TableSchema | TidegateError) -> None:
         """A new table that matches: the source follows it already, and the fence (R4) is behind us. That one cannot
@@ -496,7 +497,11 @@ class _Work:
     def inspect(self) -> None:
         """Find the instant at which somebody wants both ends compared."""
         inspection = self._inspector.advance(self._desk)
-        if inspection is None or self._inspector.waits(self._handoff.tables):
+        if inspection is None:
+            return
+        if not self._pending:
+            self._inspector.nudge()
+        if self._inspector.waits(self._handoff.tables):
             return
         inspection.seek()
         agrees = inspection.judge(self._pending, self._writer.reached)

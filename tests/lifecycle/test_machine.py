@@ -12,15 +12,13 @@ from collections.abc import Iterator
 import pytest
 
 from lifecycle import campaign as machines
-from lifecycle.campaign import Broken, campaign, ground
+from lifecycle.campaign import SHARES, Broken, campaign, ground
 from lifecycle.ground import Ground
 from tidegate.store import moves
 from tidegate.testing.servers import PostgresServer
 
 SEED = int(os.environ.get("TIDEGATE_TEST_SEED") or random.SystemRandom().randrange(2**32))
 STEPS = int(os.environ.get("TIDEGATE_MACHINE_STEPS") or 20_000)
-# Of each hundred steps: most where they cost least, and on every way enough to make every move.
-SHARES = {("store", "sqlite"): 76, ("http", "sqlite"): 9, ("store", "postgresql"): 9, ("http", "postgresql"): 6}
 FEWEST = 1_000
 """Steps in which every move is made whatever the seed."""
 
@@ -36,7 +34,7 @@ def sqlite() -> Iterator[Ground]:
 @pytest.mark.parametrize(("door", "store"), SHARES, ids=lambda word: word)
 def test_whatever_happens_the_lifecycle_holds(door: str, store: str, request: pytest.FixtureRequest) -> None:
     server: PostgresServer | None = request.getfixturevalue("postgres") if store == "postgresql" else None
-    steps = STEPS * SHARES[door, store] // sum(SHARES.values())
+    steps = STEPS * SHARES[door, store] // 100
     with ground(store, server) as held:
         result = campaign(held, steps=steps, seed=SEED, store=store, door=door)
     print(f"TIDEGATE_TEST_SEED={SEED}: {result.steps} steps in {result.seconds} s; {result.other}")
@@ -48,7 +46,7 @@ def test_whatever_happens_the_lifecycle_holds(door: str, store: str, request: py
 
 
 def test_all_ways_together_are_as_many_steps_as_asked_for() -> None:
-    assert sum(STEPS * share // sum(SHARES.values()) for share in SHARES.values()) == STEPS
+    assert sum(STEPS * share // 100 for share in SHARES.values()) == STEPS
 
 
 def test_a_seed_is_a_history(sqlite: Ground) -> None:

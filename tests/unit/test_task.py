@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -259,6 +261,50 @@ def test_the_dot_of_a_plain_name_is_a_dot() -> None:
 def test_a_single_table_task_whose_expression_takes_several_is_refused() -> None:
     with pytest.raises(TaskInvalid, match="matches 2 tables"):
         matches(spec(kind="single_table", source__tables=["public.item_.*"]), NAMES)
+
+
+@pytest.mark.parametrize("pattern", [r"w\.(a|aa)+", r"w\.(?!b)(?:a|a)*b?", r"w\.(?:(?:a|aa)+)+$"])
+def test_an_expression_that_would_take_years_is_refused_by_name(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidegate.model.pattern.PATIENCE_S", 0.2)
+    long = TableName("w", "a" * 44 + "!")
+    with pytest.raises(TaskInvalid, match="takes too long") as refused:
+        matches(spec(source__tables=[r"w\.b+", pattern]), [TableName("w", "bb"), long])
+    assert refused.value.facts["pattern"] == pattern
+
+
+def test_the_expression_that_a_hang_was_reported_with_is_matched_at_once() -> None:
+    with pytest.raises(SourcePatternEmpty):
+        matches(spec(source__tables=[r"w\.(a+)+$"]), [TableName("w", "a" * 44 + "!")])
+
+
+def test_other_threads_go_on_while_an_expression_is_matched() -> None:
+    began = threading.Event()
+    done: list[bool] = []
+
+    def search() -> None:
+        began.set()
+        with pytest.raises(TaskInvalid):
+            matches(spec(source__tables=[r"w\.(a|aa)+"]), [TableName("w", "a" * 44 + "!")])
+        done.append(True)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    began.wait(30)
+    while_it_searched = sum(1 for _ in iter(lambda: done or time.sleep(0.01), done))
+    thread.join()
+    assert while_it_searched > 10
+
+
+def test_many_tables_and_expressions_are_no_reason_to_refuse() -> None:
+    names = [TableName("public", f"orders_{i}") for i in range(2000)]
+    entries = [rf"public\.orders_{i}\d*" for i in range(1, 10)]
+    assert len(matches(spec(source__tables=entries), names)) == 1999
+
+
+@pytest.mark.parametrize("entry", [r"(?R)\.x", r"public\.\L<names>", "public.(", "public.(?<=a+)b"])
+def test_an_expression_is_one_of_the_documented_syntax(entry: str) -> None:
+    with pytest.raises(TaskInvalid, match="is not a regular expression"):
+        spec(source__tables=[entry])
 
 
 # --- target names ---

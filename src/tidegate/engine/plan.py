@@ -9,6 +9,7 @@ from tidegate.connect.capability import ReadMode, WriteMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Stamp, TargetTable
 from tidegate.errors import TaskInvalid, TidegateError
+from tidegate.model.pattern import Patience
 from tidegate.model.schema import TableName, TableSchema
 from tidegate.model.task import ExistingRows, TaskSpec, is_plain, matches, picks, target_name, target_names
 
@@ -34,8 +35,9 @@ class TablePlan:
         return any(not is_plain(entry) for entry in self.spec.source.tables)
 
     def takes(self, name: TableName) -> bool:
-        """Whether the table belongs to the task."""
-        return any(picks(entry, name) for entry in self.spec.source.tables)
+        """Whether the table belongs to the task. Raises `TaskInvalid` if an expression takes too long to tell."""
+        patience = Patience(len(self.spec.source.tables))
+        return any(picks(entry, name, patience) for entry in self.spec.source.tables)
 
     def names(self, name: TableName) -> bool:
         """Whether the task names the table itself, rather than by a pattern."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
+import regex
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,6 +28,7 @@ from pydantic_core import ErrorDetails
 from tidegate.errors import SourcePatternEmpty, SourceTableUnknown, TargetNameClash, TaskInvalid
 from tidegate.model.document import load_document
 from tidegate.model.mode import ReadMode, WriteMode
+from tidegate.model.pattern import Patience, TooSlow
 from tidegate.model.schema import TableName
 
 NAME_MAX = 100
@@ -140,8 +142,9 @@ def _checked_table(text: str) -> str:
     if "." not in text:
         raise ValueError("must name schema.table, or be a regular expression that matches it")
     try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        re.compile(text)  # whose syntax is the documented one; the other knows more, such as recursion
+        regex.compile(text)
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
         if not is_plain(text):
             raise ValueError(f"is not a regular expression: {error}") from None
     return text
@@ -306,11 +309,21 @@ def load_task(text: str, *, of: str = "the file") -> TaskSpec:
 # --- tables and their names -------------------------------------------------------------------------------------
 
 
-def picks(entry: str, table: TableName) -> bool:
-    """Whether a table entry names or matches the table, looked at alone."""
+def picks(entry: str, table: TableName, patience: Patience | None = None) -> bool:
+    """Whether a table entry names or matches the table, looked at alone; `patience` is shared by a whole search. Raises
+    `TaskInvalid` for an expression that takes too long."""
     if entry == str(table):
         return True
-    return not is_plain(entry) and re.fullmatch(entry, str(table)) is not None
+    if is_plain(entry):
+        return False
+    try:
+        return (patience or Patience()).fits(entry, str(table))
+    except TooSlow as slow:
+        raise TaskInvalid(
+            f'source.tables: to match the expression "{slow.entry}" with the names at the source takes too long; write '
+            "it without repetitions inside repetitions, or name the tables",
+            pattern=slow.entry,
+        ) from None
 
 
 def matches(spec: TaskSpec, names: Sequence[TableName]) -> list[TableName]:
@@ -318,15 +331,16 @@ def matches(spec: TaskSpec, names: Sequence[TableName]) -> list[TableName]:
     table alone; else it is a regular expression for whole names.
 
     Raises `SourceTableUnknown` for a plain name that is not there, `SourcePatternEmpty` for an expression without a
-    match, `TaskInvalid` if a single-table task would take several.
+    match, `TaskInvalid` if a single-table task would take several or an expression takes too long.
     """
     by_text = {str(name): name for name in names}
+    patience = Patience(len(spec.source.tables) * len(names))
     taken: set[TableName] = set()
     for entry in spec.source.tables:
         if entry in by_text:
             taken.add(by_text[entry])
             continue
-        found = {name for name in names if picks(entry, name)}
+        found = {name for name in names if picks(entry, name, patience)}
         if not found:
             refusal = SourceTableUnknown if is_plain(entry) else SourcePatternEmpty
             raise refusal(f'"{entry}" is no table of data source {spec.source.data_source}', table=entry)

@@ -32,7 +32,7 @@ def test_a_log_that_cannot_be_opened_because_the_server_is_gone_is_no_crash_of_t
                 wire.reset()
                 raise SourceUnreachable("the server ended the log")
 
-            with monkeypatch.context() as patched, pytest.raises(SourceUnreachable):
+            with monkeypatch.context() as patched, pytest.raises(SourceUnreachable):  # noqa: PT012
                 patched.setattr(module, "PgLog", goes_away)
                 source.log("abcdef_t1r1", position)
             wire.heal()

@@ -145,21 +145,22 @@ class _Process:
         (count,) = _COUNT.unpack_from(trace, number * _COUNT.size)
         _COUNT.pack_into(trace, number * _COUNT.size, count + 1)
         _COUNT.pack_into(trace, _LAST * _COUNT.size, number + 1)
-        taken = self._folder / f"taken-{point}-{self._pid}"
+        held = self._folder / f"held-{point}-{self._pid}"
         try:
-            os.rename(self._folder / f"order-{point}", taken)
+            os.rename(self._folder / f"order-{point}", held)
         except FileNotFoundError:
             return
-        self._obey(point, taken)
+        self._obey(point, held)
 
-    def _obey(self, point: str, taken: Path) -> None:
-        order = json.loads(taken.read_text())
+    def _obey(self, point: str, held: Path) -> None:
+        order = json.loads(held.read_text())
         if order["after"] > 0:
             draft = self._folder / f"draft-{point}-{self._pid}"
             draft.write_text(json.dumps(order | {"after": order["after"] - 1}))
-            taken.unlink(missing_ok=True)
+            held.unlink()
             draft.rename(self._folder / f"order-{point}")
             return
+        taken = held.rename(self._folder / f"taken-{point}-{self._pid}")
         match Action(order["action"]):
             case Action.KILL:
                 os.kill(self._pid, signal.SIGKILL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from tidegate.errors import (
     NoUnits,
     SecretKeyWrong,
     StaleVersion,
+    StoreUnavailable,
 )
 from tidegate.model.lifecycle import IllegalMove, State
-from tidegate.store import catalog, moves, runs, tasks
+from tidegate.store import bounded, catalog, moves, runs, tasks
 from tidegate.store.database import Database
 from tidegate.store.opening import Store, open_store
 from tidegate.store.runs import Report
@@ -209,6 +212,28 @@ def test_a_broken_session_is_made_again_and_keeps_the_lead(store: Store, postgre
     ended = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
     assert postgres.execute(ended) == [(True,)]
     assert store.lead.held()
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_a_session_that_falls_silent_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process at the server stands still: the network says that all is well, and no answer comes."""
+    monkeypatch.setattr(bounded, "ANSWER_S", 1.0)
+    ask = sa.text("select pg_backend_pid()")
+    stopped: list[int] = []
+
+    def ask_one_that_stands_still() -> None:
+        with store.database.read() as tx:
+            stopped.append(tx.execute(ask).scalar_one())
+            os.kill(stopped[0], signal.SIGSTOP)
+            tx.execute(ask)
+
+    try:
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            ask_one_that_stands_still()
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+    with store.database.read() as tx:
+        assert tx.execute(ask).scalar_one() != stopped[0]
 
 
 @on_postgresql

@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 
 from tidegate.errors import EnvironmentLacking, Invalid, StoreFull, StoreUnavailable
 from tidegate.faultpoint import crossing
+from tidegate.store.bounded import BoundedConnection
 
 BUSY_S = 10
 STATEMENT_S = 30
@@ -147,7 +148,7 @@ def _postgres(url: URL) -> sa.Engine:
         f"-c tcp_keepalives_idle={idle_s} -c tcp_keepalives_interval={interval_s} -c tcp_keepalives_count={count} "
         f"-c tcp_user_timeout={SILENT_S * 1000}"
     )
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         hide_parameters=True,
         connect_args={
@@ -163,6 +164,12 @@ def _postgres(url: URL) -> sa.Engine:
         max_overflow=20,
         pool_pre_ping=True,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, words: Any, named: Any) -> Any:
+        return BoundedConnection.connect(*words, **named)
+
+    return engine
 
 
 @contextlib.contextmanager

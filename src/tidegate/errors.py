@@ -278,6 +278,14 @@ class TargetMisfit(TargetError):
     advice = "Change the target columns named, or let Tidegate create the table under another name."
 
 
+class TargetUnfit(TargetMisfit):
+    code, title = "target.unfit", "The target could not hold such a table at all"
+    advice = (
+        "Rename the column or table named at the source, choose other names in the task's target, or leave the table "
+        "out of the task."
+    )
+
+
 class TargetNotEmpty(TargetError):
     code, title = "target.not_empty", "A target table already holds rows this task did not write"
     advice = "Empty it, map to another table, or set existing_rows: replace in the task's target."

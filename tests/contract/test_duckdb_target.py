@@ -25,6 +25,7 @@ from tidegate.errors import (
     TargetMisfit,
     TargetNameClash,
     TargetPrivilegeMissing,
+    TargetUnfit,
     TargetUnreachable,
     TargetValueRefused,
 )
@@ -246,6 +247,15 @@ def test_two_ways_to_one_file_have_one_identity(path: Path, run: DuckdbTarget) -
 def test_tables_that_differ_in_upper_and_lower_case_only_are_kept_apart(run: DuckdbTarget) -> None:
     with pytest.raises(TargetNameClash, match=r"shop\.Orders.*shop\.orders"):
         run.prepare(orders(name="Orders"), create=True, replace=True)
+
+
+def test_what_upper_and_lower_case_do_not_keep_apart_is_refused_before_anything_is_made(path: Path) -> None:
+    both = TableSchema(ORDERS.name, (*ORDERS.columns, Column("NOTE", TEXT)), ("id",), "postgres")
+    refused = at(path).refusals([orders(), orders(name="both", source=both), orders(name="Orders")])
+    assert [type(error) for error in refused] == [TargetUnfit, TargetNameClash]
+    assert "NOTE and note" in str(refused[0])
+    assert "Orders" in str(refused[1])
+    assert not path.exists()
 
 
 def test_columns_that_differ_in_upper_and_lower_case_only_are_refused(run: DuckdbTarget) -> None:

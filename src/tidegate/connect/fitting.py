@@ -6,16 +6,22 @@ from collections.abc import Sequence
 
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.target import Misfit, TargetTable
-from tidegate.errors import TargetMisfit
+from tidegate.errors import TargetMisfit, TargetUnfit, TidegateError
 
 STATE_SCHEMA = "tidegate"
 """Where targets that are databases keep the runs' state."""
 
 
-def misfit_error(table: TargetTable, wrong: Sequence[Misfit]) -> TargetMisfit:
+def misfit_error(table: TargetTable, wrong: Sequence[Misfit], kind: type[TargetMisfit] = TargetMisfit) -> TargetMisfit:
     """One error for all that does not fit."""
     told = "; ".join(f"{one.column or 'the table'} {one.reason}" for one in wrong)
-    return TargetMisfit(f"{table}: {told}", table=str(table), columns=[one.column for one in wrong])
+    return kind(f"{table}: {told}", table=str(table), columns=[one.column for one in wrong])
+
+
+def unfit_error(table: TargetTable, names: Sequence[Misfit]) -> list[TidegateError]:
+    """What every target refuses, and the names that this one does."""
+    wrong = [*refused(table), *names]
+    return [misfit_error(table, wrong, TargetUnfit)] if wrong else []
 
 
 def refused(table: TargetTable) -> list[Misfit]:

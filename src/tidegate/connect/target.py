@@ -1,4 +1,4 @@
-"""What the author of a target writes: eight methods on one class.
+"""What the author of a target writes: one class.
 
 The engine compacts, orders and batches; a target stores. It is called by one thread at a time. Everything in one
 `write` is one transaction together with the run's position and progress (I1, I3), refused if a newer epoch has opened
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
-from tidegate.errors import NotComparable
+from tidegate.errors import NotComparable, TidegateError
 from tidegate.model.schema import Column, DataType, TableSchema
 
 
@@ -232,6 +232,11 @@ class Target(ABC):
             elif self.remade(run, table):
                 found.append(f"{table} was dropped and made again")
         return found
+
+    @abstractmethod
+    def refusals(self, tables: Sequence[TargetTable]) -> list[TidegateError]:
+        """Why no tables such as these can be here together, whether they exist or not; `prepare` refuses each of them
+        alone in the same words. Pure."""
 
     @abstractmethod
     def misfits(self, table: TargetTable) -> list[Misfit]:

@@ -114,6 +114,9 @@ def _table_refusals(spec: TaskSpec, reads: Source, writes: Target, task_key: str
     places = [plan.place(schema) for schema in schemas]
     if reads.identity() == writes.identity():
         refused += _loops(plan, schemas, places)
+    refused += writes.refusals(places)
+    if refused:
+        return refused
     for place in places:
         refused += _place_refusals(plan, writes, place)
     return refused

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
-from tidegate.connect.fitting import misfit_error, refused
+from tidegate.connect.fitting import misfit_error, unfit_error
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetNameClash,
@@ -125,6 +125,17 @@ class DuckdbTarget(Target):
             own = state.exists(connection) and (table.schema, table.name) in state.fed(connection, run)
             return not own and not _is_empty(connection, Applier(connection), table)
 
+    def refusals(self, tables: Sequence[TargetTable]) -> list[TidegateError]:
+        refused = [error for table in tables for error in unfit_error(table, catalog.refused_names(table))]
+        taken: set[tuple[str, str]] = set()
+        for table in tables:
+            try:
+                _refuse_respelled(table, taken)
+            except TargetNameClash as clash:
+                refused.append(clash)
+            taken.add((table.schema, table.name))
+        return refused
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._visit() as connection:
             found = None if connection is None else catalog.existing(connection, table.schema, table.name)
@@ -144,9 +155,9 @@ class DuckdbTarget(Target):
     def prepare(self, table: TargetTable, *, create: bool, replace: bool) -> bool:
         with self._fenced() as (connection, applier):
             found = catalog.existing(connection, table.schema, table.name)
-            wrong = [*refused(table), *catalog.refused_names(table)]
-            if found is not None:
-                wrong = wrong or catalog.misfits(table, found)
+            for refused in self.refusals([table]):
+                raise refused
+            wrong = [] if found is None else catalog.misfits(table, found)
             if wrong:
                 raise misfit_error(table, wrong)
             fed = state.fed(connection, self._run)

@@ -12,7 +12,7 @@ from psycopg import errors as pg
 
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
-from tidegate.connect.fitting import misfit_error, refused
+from tidegate.connect.fitting import misfit_error, unfit_error
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
@@ -106,6 +106,9 @@ class PostgresTarget(Target):
             found = state.lost(cursor, run, [(table.schema, table.name) for table in tables])
         return [f"{tables[i]} {'is gone' if gone else 'was dropped and made again'}" for i, gone in found]
 
+    def refusals(self, tables: Sequence[TargetTable]) -> list[TidegateError]:
+        return [error for table in tables for error in unfit_error(table, catalog.refused_names(table))]
+
     def misfits(self, table: TargetTable) -> list[Misfit]:
         with self._session() as connection, connection.cursor() as cursor:
             found = catalog.existing(cursor, table.schema, table.name)
@@ -145,9 +148,9 @@ class PostgresTarget(Target):
             applier.refresh(cursor)
             cursor.execute(state.DDL_LOCK)
             found = catalog.existing(cursor, table.schema, table.name)
-            wrong = [*refused(table), *catalog.refused_names(table)]
-            if found is not None:
-                wrong = wrong or catalog.misfits(table, found)
+            for refused in self.refusals([table]):
+                raise refused
+            wrong = [] if found is None else catalog.misfits(table, found)
             if wrong:
                 raise misfit_error(table, wrong)
             if found is None and not create:

@@ -21,6 +21,7 @@ from tidegate.errors import (
     TargetMisfit,
     TargetNotEmpty,
     TargetTableMissing,
+    TargetUnfit,
 )
 from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
 from tidegate.testing.target_contract.ground import (
@@ -143,6 +144,21 @@ class Preparing(Ground):
             self.started().prepare(
                 TargetTable("tidegate", "position", ORDERS, WriteMode.UPSERT), create=True, replace=True
             )
+
+    def test_tables_it_could_hold_together_are_not_refused(self) -> None:
+        assert self.fresh().refusals([self.upsert(), self.append(), self.upsert(name="others")]) == []
+
+    def test_a_table_it_could_never_hold_is_refused_before_anything_is_made(self) -> None:
+        target = self.fresh()
+        among = TargetTable("tidegate", "position", ORDERS, WriteMode.UPSERT)
+        hidden = self.append(stamp=Stamp(op="note"))
+        refused = target.refusals([self.upsert(), among, hidden])
+        assert [type(error) for error in refused] == [TargetUnfit, TargetUnfit]
+        started = self.started()
+        for table, known in zip((among, hidden), refused, strict=True):
+            with pytest.raises(TargetUnfit) as found:
+                started.prepare(table, create=True, replace=False)
+            assert found.value.detail == known.args[0]
 
     def test_rows_of_somebody_else_are_refused(self) -> None:
         self.filled(self.started(OTHER_RUN), self.upsert(), ("1", None, None, None))

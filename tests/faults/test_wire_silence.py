@@ -14,6 +14,7 @@ from faults.wired import TABLES, Wired, Workload, becomes_exact, newest
 from tidegate.connect import pgreplication, pgsender, pgwatch
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo
 from tidegate.errors import SourceUnreachable, TargetUnreachable, TidegateError
+from tidegate.testing import wire
 from tidegate.testing.proxy import COMMIT, Proxy, Then, behind
 from tidegate.testing.servers import PostgresServer
 
@@ -98,7 +99,11 @@ def test_an_answer_that_comes_slowly_is_no_silence(postgres: PostgresServer, dat
             assert len(found[0]) == 10_000
 
 
-def test_rows_that_leave_slowly_are_no_silence(postgres: PostgresServer, database: Callable[..., str]) -> None:
+def test_rows_that_leave_slowly_are_no_silence(
+    postgres: PostgresServer, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgwatch, "SILENCE_S", 1.0)
+    monkeypatch.setattr(wire, "HELD_BYTES_MAX", 16_000)  # what the proxy holds has left, and nothing is heard of it
     name = database()
     with Proxy((postgres.host, postgres.port)) as proxy:
         config = PostgresConfig(**(postgres.config(name) | {"port": proxy.port}))
@@ -106,9 +111,9 @@ def test_rows_that_leave_slowly_are_no_silence(postgres: PostgresServer, databas
             connection.execute("create table public.t (a text)")
             proxy.up.rate_bytes_s = 400_000
             with connection.cursor() as cursor, cursor.copy("copy public.t from stdin") as copy:
-                for _ in range(1_000):
+                for _ in range(2_000):
                     copy.write(b"x" * 999 + b"\n")
-            assert connection.execute("select count(*) from public.t").fetchone() == (1_000,)
+            assert connection.execute("select count(*) from public.t").fetchone() == (2_000,)
 
 
 @pytest.mark.parametrize("role", ["source", "target"])

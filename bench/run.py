@@ -2,9 +2,10 @@
 
 A real server and worker synchronize one table out of a PostgreSQL, on the same machine, into each target and write
 mode. `copy` is the time from Run's two ends being open until the task follows the log; `catch-up` the time from
-Continue's being open until the target holds what was committed during the pause. The source's commits are durable
-(fsync on). One run each: on a busy machine figures differ by a factor of two between runs. Results with the machine's
-facts are appended to bench/results.jsonl.
+Continue's being open until the target holds what was committed during the pause, `verify` the time from asking until
+source and target were found equal, a row of the source and what it is at the target counted as one. The source's
+commits are durable (fsync on). One run each: on a busy machine figures differ by a factor of two between runs. Results
+with the machine's facts are appended to bench/results.jsonl.
 """
 
 from __future__ import annotations
@@ -109,6 +110,9 @@ class Bench:
         until(lambda: self._reached(name, end), "the changes", DEADLINE_S, 0.05)
         catch_up_s = time.monotonic() - begun
         after = self._counters(name)
+        begun = time.monotonic()
+        compared = self._verified(name)
+        verify_s = time.monotonic() - begun
         self._command(name, "stop", "Stopped")
         return {
             "target": target,
@@ -119,9 +123,22 @@ class Bench:
             "changes": after["changes_written"],
             "catch_up_s": round(catch_up_s, 2),
             "catch_up_rows_per_s": round(after["changes_written"] / catch_up_s),
+            "compared": compared,
+            "verify_s": round(verify_s, 2),
+            "verify_rows_per_s": round(compared / verify_s),
             "worker_cpu_s": round(after["cpu_s"], 1),
             "worker_memory_mb": round(max(before["memory_bytes"], after["memory_bytes"]) / 2**20),
         }
+
+    def _verified(self, name: str) -> int:
+        """How many rows were found equal."""
+        place = ("tasks", name, "verifications")
+        id = self.stage.door.post(*place)["id"]
+        until(lambda: self.stage.door.get(*place, id)["verdict"], "the verification", DEADLINE_S, 0.05)
+        found = self.stage.door.get(*place, id)
+        if found["verdict"] != "equal":
+            raise SystemExit(f"{name} is {found['verdict']}: {found}")
+        return int(found["findings"][0]["rows_source"])
 
     def _command(self, name: str, command: str, status: str) -> None:
         self.stage.door.post("tasks", name, "commands", command)
@@ -169,7 +186,15 @@ def main() -> None:
             "postgres": ".".join(str(part) for part in stage.postgres.version),
         }
     sys.stdout.write(f"{facts}\n\n")
-    columns = ("target", "write", "copy_rows_per_s", "catch_up_rows_per_s", "worker_cpu_s", "worker_memory_mb")
+    columns = (
+        "target",
+        "write",
+        "copy_rows_per_s",
+        "catch_up_rows_per_s",
+        "verify_rows_per_s",
+        "worker_cpu_s",
+        "worker_memory_mb",
+    )
     sys.stdout.write("  ".join(f"{name:>19}" for name in columns) + "\n")
     for row in measured:
         sys.stdout.write("  ".join(f"{row[name]:>19}" for name in columns) + "\n")

@@ -9,11 +9,12 @@ import psycopg
 import pyarrow as pa
 
 from tidegate.connect import pgtypes
+from tidegate.connect.pgchunk import LOG_END, TIMELINE
 from tidegate.connect.pginstant import PgInstant
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
-from tidegate.connect.postgres import PostgresConfig, connect, quote, translated
+from tidegate.connect.postgres import PostgresConfig, connect, place, quote, translated
 from tidegate.connect.source import ChunkMark, SourceView
-from tidegate.errors import NotComparable, TidegateError
+from tidegate.errors import ComparisonEnded, NotComparable, TidegateError
 from tidegate.model.schema import TableName, TableSchema
 
 
@@ -21,8 +22,10 @@ class PgSourceView(SourceView):
     """A plain snapshot, no slot: it takes none of the source's slots, waits for nobody's transaction, and keeps no log.
     Which transactions of the log it contains the snapshot says itself."""
 
-    def __init__(self, config: PostgresConfig) -> None:
+    def __init__(self, config: PostgresConfig, *, timeline: int | None = None) -> None:
+        """`timeline` is the one the server must be on: the log's."""
         self._config = config
+        self._timeline = timeline
         self._instant = PgInstant(lambda: connect(config, "source", application_name="tidegate verify"), self._told)
 
     def open(self, deadline_s: float) -> None:
@@ -30,9 +33,13 @@ class PgSourceView(SourceView):
 
     def mark(self) -> ChunkMark:
         row = self._instant.take(
-            "select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text"
+            "select pg_catalog.pg_current_snapshot()::text,"
+            f" case when not pg_catalog.pg_is_in_recovery() then {LOG_END} end,"
+            f" case when not pg_catalog.pg_is_in_recovery() then {TIMELINE} end"
         )
-        seen, end = row if row else ("", "0/0")
+        seen, end, timeline = row or ("", None, 0)
+        if end is None or self._timeline not in (None, timeline):
+            raise ComparisonEnded(f"{place(self._config)} is not the server whose log the run follows")
         return ChunkMark(PgSnapshot(seen), PgPosition(parse_lsn(end)))
 
     def rows(self, table: TableName) -> tuple[TableSchema, Generator[pa.RecordBatch, None, None]]:

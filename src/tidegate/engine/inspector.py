@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
+
+import regex
 
 from tidegate.connect.capability import ReadMode, WriteMode
 from tidegate.connect.source import Source
@@ -46,8 +47,6 @@ class Inspector:
 
     def _begun(self, inquiry: Inquiry) -> Inspection | None:
         try:
-            for entry in inquiry.tables:
-                _checked(entry)
             inspection = Inspection(inquiry, self._source.view(), self._target.view())
         except TidegateError as error:
             inquiry.tell({"state": "ended", "problem": problem(error)})
@@ -64,7 +63,7 @@ class Inspector:
         return any(
             not copy.in_step and (current.inquiry.wait or copy.chunks_done == len(copy.chunks))
             for name, copy in tables.items()
-            if _asked(current.inquiry, name)
+            if _asked(current, name)
         )
 
     def nudge(self) -> None:
@@ -94,7 +93,7 @@ class Inspector:
         subjects: list[Subject] = []
         left: list[Finding] = []
         for name, copy in tables.items():
-            if not _asked(current.inquiry, name):
+            if not _asked(current, name):
                 continue
             place = self._plan.place(shapes[name])
             if not copy.in_step:
@@ -104,11 +103,12 @@ class Inspector:
                 left.append(refused(str(name), str(place), NotComparable(f"{name}: {why}")))
             else:
                 subjects.append(Subject(place, copy.order, copy.since))
-        if not (subjects or left):
+        if current.stage is Stage.MARKED and not (subjects or left):
             listed = ", ".join(current.inquiry.tables)
             current.fail(NotComparable(f"the run has no table {listed}" if listed else "the run has no tables"))
             return
-        current.found(self._plan.run, position, subjects, left)
+        if current.stage is Stage.MARKED:
+            current.found(self._plan.run, position, subjects, left)
 
     def close(self) -> None:
         """End what is under way."""
@@ -117,12 +117,13 @@ class Inspector:
             self._current = None
 
 
-def _checked(entry: str) -> None:
+def _asked(inspection: Inspection, name: TableName) -> bool:
+    """Whether it is about this table; one whose pattern is none, or takes too long to match, ends."""
+    entries = inspection.inquiry.tables
     try:
-        re.compile(entry)
-    except re.error as error:
-        raise NotComparable(f'"{entry}" is neither a table nor a pattern') from error
-
-
-def _asked(inquiry: Inquiry, name: TableName) -> bool:
-    return not inquiry.tables or any(picks(entry, name) for entry in inquiry.tables)
+        return not entries or any(picks(entry, name) for entry in entries)
+    except (TidegateError, regex.error) as error:
+        failure = NotComparable(f"the tables asked for cannot be matched: {', '.join(entries)}")
+        failure.__cause__ = error
+        inspection.fail(failure)
+        return False

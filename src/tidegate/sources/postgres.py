@@ -424,7 +424,7 @@ class PostgresSource(Source):
         self._one("select pg_catalog.pg_current_xact_id()::text")
 
     def view(self) -> SourceView:
-        return PgSourceView(self.config)
+        return PgSourceView(self.config, timeline=self._timeline)
 
     # --- talking to the server ---
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.target import Misfit, TargetTable
-from tidegate.errors import TargetMisfit, TargetUnfit, TidegateError
+from tidegate.errors import TargetMisfit, TargetTableGone, TargetTableMissing, TargetUnfit, TidegateError
 
 STATE_SCHEMA = "tidegate"
 """Where targets that are databases keep the runs' state."""
@@ -16,6 +17,15 @@ def misfit_error(table: TargetTable, wrong: Sequence[Misfit], kind: type[TargetM
     """One error for all that does not fit."""
     told = "; ".join(f"{one.column or 'the table'} {one.reason}" for one in wrong)
     return kind(f"{table}: {told}", table=str(table), columns=[one.column for one in wrong])
+
+
+@contextmanager
+def written_before() -> Iterator[None]:
+    """What a run prepared and wrote to was there: that it is missing means that it was dropped, with its rows."""
+    try:
+        yield
+    except TargetTableMissing as error:
+        raise TargetTableGone(error.detail, **error.facts) from error
 
 
 def unfit_error(table: TargetTable, names: Sequence[Misfit]) -> list[TidegateError]:

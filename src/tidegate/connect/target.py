@@ -264,12 +264,13 @@ class Target(ABC):
     @abstractmethod
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:
         """Add the columns (nullable, each with its `default` for rows already there and rows that leave it out) that
-        are not there yet. Idempotent."""
+        are not there yet. Raises `TargetTableGone`. Idempotent."""
 
     @abstractmethod
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
         """Apply the steps in order and store the progress, all or nothing. On return it is durable. Raises `Fenced` if
-        a newer epoch opened the run; nothing is written then."""
+        a newer epoch opened the run, `TargetTableGone` if a table, which was prepared, is not there any more; nothing
+        is written then."""
 
     @abstractmethod
     def release(self) -> None:

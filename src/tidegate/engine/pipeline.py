@@ -21,10 +21,11 @@ from tidegate.engine.handoff import Chunk, ChunkState, TableCopy, sides
 from tidegate.engine.inspector import Inspector
 from tidegate.engine.joining import Joiner
 from tidegate.engine.opening import Opened, check_fed, check_followed, open_run, planned_copy, prepare
+from tidegate.engine.partitions import PartitionWatch, first_look
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Hooks, Snapshot, SnapshotKind
 from tidegate.engine.writer import Writer, stamped
-from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TargetTableMissing, TidegateError
+from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
 from tidegate.model.position import Position
@@ -82,6 +83,7 @@ class Pipeline:
         work = _Work(self, opened)
         try:
             crossing("run.opened")
+            work.check_partitions()
             self._hooks.opened()
             while not work.ended():
                 work.advance_copy()
@@ -118,6 +120,7 @@ class _Work:
         self._asked_at = 0.0
         self._log = self._source.log(self._plan.run, opened.position)
         self._inspector = Inspector(self._plan, self._source, self._target)
+        self._partitions = PartitionWatch(self._plan, self._source, self._state, self._hooks)
         self._joiner = Joiner(self._plan, self._source)
         self._joiner.start(set(self._shapes))
         self._count_copy()
@@ -148,6 +151,8 @@ class _Work:
 
     def _end_with(self, kind: SnapshotKind) -> bool:
         """Write what is decided and store a snapshot. A pause that gets no snapshot goes on running."""
+        if kind is SnapshotKind.PAUSE:
+            self.check_partitions()
         self._copier.close()
         for chunk in (c for copy in self._handoff.tables.values() for c in copy.chunks):
             if chunk.state is ChunkState.READING:
@@ -265,7 +270,9 @@ class _Work:
             self._hooks.event("table_refused", {"reason": error.detail, "code": error.code})
             return
         self._flush()
-        self._writer.write([], self._writer.position, self._state.add(copy))
+        entries = self._state.add(copy)
+        entries |= first_look(self._source, self._state, [found.name])
+        self._writer.write([], self._writer.position, entries)
         self._shapes[found.name] = found
         self._count_copy()
         self._hooks.event("table_joined", {"table": str(found.name)})
@@ -362,6 +369,7 @@ class _Work:
         # A patched key goes by its own snapshot: one that already contains the TRUNCATE keeps its row.
         keep = [key for key, mark in copy.patches.items() if mark.seen.sees(part.transaction)]
         self._inspector.disturb(copy.name)
+        self._writer.remember(self._partitions.truncated(copy.name, part))
         self._writer.batch.truncate(change.table, chunks, keep, part, index)
 
     def _patch(self, change: Change, part: LogPart, index: int) -> None:
@@ -457,6 +465,18 @@ class _Work:
                 self._gone.add(name)
                 self._hooks.event("table_gone", {"table": str(name)})
 
+    def check_partitions(self, *, look: bool = True) -> None:
+        """Raises `SourcePartitionChanged`."""
+        if look:
+            self._partitions.look()
+        entries, ended = self._partitions.judge(self._writer.reached)
+        self._writer.remember(entries)
+        if ended is not None:
+            # What came before goes to the target, and what was found with it, so that Continue goes on.
+            self._flush()
+            self._store_reached()
+            raise ended
+
     def _check_fed(self) -> None:
         check_fed(self._plan, self._target, (copy.schema for copy in self._handoff.tables.values()))
 
@@ -469,12 +489,7 @@ class _Work:
     # --- writing ---
 
     def _flush(self) -> None:
-        try:
-            flushed = self._writer.flush()
-        except TargetTableMissing:
-            self._check_fed()  # made by hand it would be empty: that is no way to go on
-            raise
-        if flushed:
+        if self._writer.flush():
             self._settle()
 
     def _store_reached(self) -> None:
@@ -527,10 +542,12 @@ class _Work:
             self._hooks.event("snapshot_failed", {"reason": refused.detail})
         if not self._writer.calm:
             return
+        self.check_partitions(look=False)
         request = self._desk.next_request()
         due = time.monotonic() - self._snapshot_at >= self._plan.spec.snapshots.every_s and not self._snapshot_on_way
         if request is not None or due:
             self._check_followed()
+            self.check_partitions()
             if self._writer.position < self._writer.reached:  # for a look alone no file is opened
                 self._check_fed()
             self._flush()

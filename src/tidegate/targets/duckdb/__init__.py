@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
-from tidegate.connect.fitting import misfit_error, unfit_error
+from tidegate.connect.fitting import misfit_error, unfit_error, written_before
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetNameClash,
@@ -174,12 +174,12 @@ class DuckdbTarget(Target):
             return empty
 
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:
-        with self._fenced() as (connection, applier):
+        with written_before(), self._fenced() as (connection, applier):
             for column in columns:
                 connection.execute(f"ALTER TABLE {applier.place(table)} ADD COLUMN IF NOT EXISTS {_definition(column)}")
 
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
-        with self._fenced() as (connection, applier):
+        with written_before(), self._fenced() as (connection, applier):
             for step in steps:
                 applier.apply(step)
             crossing("batch.staged")

@@ -51,14 +51,17 @@ class Applier:
 
     def apply(self, step: Step) -> None:
         """Raises DuckDB's errors, `Refused` and `TargetRowMissing`."""
-        match step:
-            case Append():
-                for rows in gathered(step.rows):
-                    self._insert(step.table, rows)
-            case Net():
-                self._net(step)
-            case Clear():
-                self._clear(step)
+        try:
+            match step:
+                case Append():
+                    for rows in gathered(step.rows):
+                        self._insert(step.table, rows)
+                case Net():
+                    self._net(step)
+                case Clear():
+                    self._clear(step)
+        except duckdb.CatalogException as error:
+            raise Refused(step.table, "", error) from error
 
     # --- rows in ---
 

@@ -12,7 +12,7 @@ from psycopg import errors as pg
 
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
-from tidegate.connect.fitting import misfit_error, unfit_error
+from tidegate.connect.fitting import misfit_error, unfit_error, written_before
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
@@ -166,7 +166,7 @@ class PostgresTarget(Target):
 
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:
         applier = self._opened()
-        with self._fenced() as cursor:
+        with written_before(), self._fenced() as cursor:
             applier.refresh(cursor)
             cursor.execute(state.DDL_LOCK)
             for column in columns:
@@ -177,7 +177,7 @@ class PostgresTarget(Target):
 
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
         applier = self._opened()
-        with self._fenced() as cursor:
+        with written_before(), self._fenced() as cursor:
             if applier.crowded:
                 applier.refresh(cursor)
             for step in steps:

@@ -31,10 +31,11 @@ from tidegate.connect.target import (
 from tidegate.errors import (
     Fenced,
     TargetPositionMismatch,
+    TargetTableGone,
     TargetValueRefused,
 )
 from tidegate.model.schema import Column
-from tidegate.testing.target_contract.ground import INT, LINES, ORDERS, OTHER_RUN, RUN, Ground, batch
+from tidegate.testing.target_contract.ground import INT, LINES, ORDERS, OTHER_RUN, RUN, TEXT, Ground, batch
 
 
 class Running(Ground):
@@ -53,6 +54,32 @@ class Running(Ground):
         assert self.held(table, "id") == [("1",)]
         assert self.rows(lines) == []
         assert target.stored(RUN) == Stored("before", {"chunk": "1"})
+
+    @pytest.mark.parametrize("schema", ["shop", "elsewhere"])
+    @pytest.mark.parametrize("kind", ["append", "puts", "patches", "deletes", "clear"])
+    def test_a_table_dropped_in_the_middle_of_a_run_is_gone_and_not_to_be_made_by_hand(
+        self, kind: str, schema: str
+    ) -> None:
+        target = self.started()
+        self.filled(target, self.upsert(), ("1", None, None, None))
+        dropped = TargetTable(schema, "dropped", ORDERS, WriteMode.UPSERT)
+        rows = batch(("id", "note"), ("2", "a"))
+        steps: dict[str, Step] = {
+            "append": Append(dropped, [rows]),
+            "puts": Net(dropped, puts=rows),
+            "patches": Net(dropped, patches=[rows]),
+            "deletes": Net(dropped, deletes=batch(("id",), ("2",))),
+            "clear": Clear(dropped),
+        }
+        with pytest.raises(TargetTableGone, match="dropped"):
+            target.write([Append(self.upsert(), [rows]), steps[kind]], Progress("2"))
+        assert self.held(self.upsert(), "id") == [("1",)]
+
+    def test_a_column_for_a_table_dropped_in_the_middle_of_a_run_finds_it_gone(self) -> None:
+        target = self.started()
+        self.filled(target, self.upsert())
+        with pytest.raises(TargetTableGone):
+            target.add_columns(self.upsert(name="dropped"), [Column("more", TEXT)])
 
     def test_progress_is_put_changed_and_removed_with_the_rows(self) -> None:
         target = self.started()

@@ -130,7 +130,7 @@ class Rig:
 
     def fails(self) -> BaseException:
         eventually(lambda: self.error is not None, "the run fails", FAILS_DEADLINE_S)
-        self._close()
+        self.close_ends()
         assert self.error is not None
         return self.error
 
@@ -138,12 +138,13 @@ class Rig:
         assert self._thread is not None
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), "the pipeline did not end"
-        self._close()
+        self.close_ends()
         self.totals.update({k: v for k, v in self.gauges.report().items() if not k.startswith("lag")})
         if self.error is not None:
             raise self.error
 
-    def _close(self) -> None:
+    def close_ends(self) -> None:
+        """Let go of source and target, as a process that ends does."""
         self.source.close()
         self.target.close()
 
@@ -152,7 +153,7 @@ class Rig:
             if self._thread is not None and self._thread.is_alive():
                 self.cut()
         if self._thread is not None:
-            self._close()
+            self.close_ends()
         with suppress(BaseException):
             source = self.make_source()
             source.end(self.run)

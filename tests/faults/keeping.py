@@ -36,7 +36,7 @@ class Kept:
                     self.rig.desk.abandon()
                 thread.join(0.02)
             error = self.rig.error
-            self.rig._close()
+            self.rig.close_ends()
             counted = self.rig.gauges.report()
             self.rig.totals.update({k: v for k, v in counted.items() if not k.startswith("lag")})
             if error is None:

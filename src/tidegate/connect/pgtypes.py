@@ -75,6 +75,20 @@ def read_type(connection: psycopg.Connection[Any], oid: int, modifier: int) -> D
     return _built_in(found, modifier)
 
 
+class TypeReader:
+    """`read_type` that asks once for each type: wide tables have many columns of few."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._read: dict[tuple[int, int], DataType] = {}
+
+    def read(self, oid: int, modifier: int) -> DataType:
+        held = self._read.get((oid, modifier))
+        if held is None:
+            held = self._read[oid, modifier] = read_type(self._connection, oid, modifier)
+        return held
+
+
 def _built_in(found: TypeRow, modifier: int) -> DataType:
     kind = _KINDS.get(found.oid, Kind.OTHER)
     if kind is Kind.DECIMAL and modifier >= 4:
@@ -145,8 +159,9 @@ def read_name(connection: psycopg.Connection[Any], oid: int) -> TableName | None
 
 def read_schema(connection: psycopg.Connection[Any], table: TableName, oid: int) -> TableSchema:
     """The table's columns (generated ones are left out: the log does not carry them) and its key."""
+    types = TypeReader(connection)
     columns = tuple(
-        Column(name, read_type(connection, type_oid, modifier), not not_null, missing, varies)
+        Column(name, types.read(type_oid, modifier), not not_null, missing, varies)
         for name, type_oid, modifier, not_null, missing, varies in connection.execute(_COLUMNS, (oid,)).fetchall()
     )
     row = connection.execute(_KEY, (oid,)).fetchone()

@@ -15,7 +15,14 @@ from tidegate.connect.config import parse_config
 from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target, TargetTable
-from tidegate.engine.opening import check_fed, check_followed, check_forward, check_same_shape, check_same_source
+from tidegate.engine.opening import (
+    check_fed,
+    check_followed,
+    check_forward,
+    check_same_line,
+    check_same_shape,
+    check_same_source,
+)
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.state import restored
 from tidegate.errors import (
@@ -162,8 +169,10 @@ def check_continue(run_key: str, spec: TaskSpec, source: Side, target: Side, pos
         check_forward(reads, held, position)
         plan = TablePlan(run_key, 0, spec, spec.source.read, reads.database)
         check_same_shape(plan, stored.entries)
+        run = restored(stored.entries, reads)
+        check_same_line(reads, run, held, stored.entries)
         state = reads.log_state(run_key, held)
-        tables = restored(stored.entries, reads).handoff.tables
+        tables = run.handoff.tables
         kept = {name: copy.schema for name, copy in tables.items() if plan.takes(name)}
         check_followed(plan, reads, kept)
         check_fed(plan, writes, kept.values())

@@ -37,9 +37,8 @@ def held(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("away_s", [1.0, 5 * LEASE_S], ids=["shortly", "for many leases"])
-def test_a_store_that_goes_away_costs_no_worker_and_no_move(
-    held: Whole, store_server: PostgresServer, away_s: float
+def test_a_store_that_goes_away_for_many_leases_costs_no_worker_and_no_move(
+    held: Whole, store_server: PostgresServer
 ) -> None:
     held.task("app", "ledger", write="append")
     worker, epoch, before = held.worker("app"), held.site.epoch("app"), held.site.events("app")
@@ -49,11 +48,11 @@ def test_a_store_that_goes_away_costs_no_worker_and_no_move(
         held.site.command("app", "pause")
     assert refused.value.problem["status"] == 503
     held.progresses("app")
-    time.sleep(away_s)  # it is the time that passes that must not matter
+    time.sleep(4 * LEASE_S)  # it is the time that passes that must not matter
     held.progresses("app")
     store_server.start()
     assert held.worker("app") == worker, "a live worker was replaced"
-    time.sleep(2 * LEASE_S)  # … nor is it later
+    time.sleep(LEASE_S)  # … nor is it later
     assert held.worker("app") == worker, "a live worker was replaced"
     assert held.site.epoch("app") == epoch
     told = [event["name"] for event in held.site.events("app")[len(before) :]]

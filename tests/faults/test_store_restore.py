@@ -59,8 +59,9 @@ def fails(held: Whole, task: str, code: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ["dst", "lake"])
-@pytest.mark.parametrize("alive", [True, False], ids=["its worker lives", "its worker is gone"])
+@pytest.mark.parametrize(
+    ("to", "alive"), [("dst", True), ("lake", False)], ids=["its worker lives", "its worker is gone"]
+)
 def test_a_store_older_than_the_target_is_refused_and_a_person_decides(held: Whole, to: str, alive: bool) -> None:
     held.task("app", "ledger", to=to, write="append")
     held.worker("app")

@@ -1,0 +1,284 @@
+"""Breaks one guard at a time in a copy of the tree and shows that the tests notice.
+
+    python tools/saboteurs.py            all of them
+    python tools/saboteurs.py no_stall   some
+    python tools/saboteurs.py --list     what each breaks
+
+Exit code 0: every one was caught; 1: some were not; 2: a place to break was not found, so this table lags the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+DEADLINE_S = 300.0
+POINTS = "tests/crash/test_points.py"
+HANDOVER = "tests/pipeline/test_handover.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Saboteur:
+    """`old`, which stands once in `file`, becomes `new`; one of `tests` must fail."""
+
+    name: str
+    breaks: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+SABOTEURS = (
+    Saboteur(
+        "acknowledge_before_commit",
+        "the source is told of changes the target does not hold yet",
+        "engine/pipeline.py",
+        "        self._writer.decided(part)\n",
+        "        self._writer.decided(part)\n        self._log.acknowledge(part.position)\n",
+        ("tests/pipeline/test_resume.py", POINTS),
+    ),
+    Saboteur(
+        "position_in_a_transaction_of_its_own",
+        "rows and position are two transactions",
+        "targets/postgres/__init__.py",
+        '            crossing("batch.staged")\n            state.advance(',
+        '        with self._fenced() as cursor:\n            crossing("batch.staged")\n            state.advance(',
+        (POINTS,),
+    ),
+    Saboteur(
+        "start_not_stored",
+        "the copy begins before the target knows where the log does",
+        "engine/opening.py",
+        '    target.write([], Progress(str(position), entries))\n    crossing("run.planned")\n',
+        '    crossing("run.planned")\n',
+        ("tests/pipeline/test_resume.py", HANDOVER, POINTS),
+    ),
+    Saboteur(
+        "no_filter",
+        "a change that a chunk's snapshot contains is delivered again",
+        "engine/handoff.py",
+        "        if self.mark.seen.sees(transaction):\n            return Verdict.DROP\n",
+        "",
+        (HANDOVER,),
+    ),
+    Saboteur(
+        "no_stall",
+        "a change that a chunk being read does not contain is applied before the chunk's rows",
+        "engine/handoff.py",
+        "        return self.copying and any(",
+        "        return False and any(",
+        (HANDOVER, "tests/unit/test_handoff.py"),
+    ),
+    Saboteur(
+        "no_gate",
+        "a transaction that snapshots do not see yet may pass a chunk",
+        "engine/pipeline.py",
+        "        return self._gate.sees(part.transaction)\n",
+        "        return True\n",
+        ("tests/faults/test_source_transactions.py", HANDOVER),
+    ),
+    Saboteur(
+        "no_fence_at_the_source",
+        "transactions older than the slot may be in neither copy nor log",
+        "sources/postgres.py",
+        "        while int(self._one(",
+        "        while False and int(self._one(",
+        ("tests/contract/test_postgres_source.py",),
+    ),
+    Saboteur(
+        "snapshots_forgotten",
+        "after a restart a written chunk's snapshot is not known any more",
+        "engine/state.py",
+        '            held |= {"done": True} | _mark_text(mark)\n',
+        '            held |= {"done": True, "seen": "1:1:", "log_end": "0/0"}\n',
+        (HANDOVER, "tests/pipeline/test_resume.py"),
+    ),
+    Saboteur(
+        "transactions_in_progress_ignored",
+        "a snapshot is taken to see everything below its border",
+        "connect/pgposition.py",
+        "        return xid < self._xmax and xid not in self._in_progress\n",
+        "        return xid < self._xmax\n",
+        ("tests/unit/test_pgposition.py", HANDOVER),
+    ),
+    Saboteur(
+        "ids_of_32_bits",
+        "transaction ids are compared without their epoch",
+        "connect/pgposition.py",
+        "        xid = (self._xmax & ~0xFFFFFFFF) | transaction\n",
+        "        xid = transaction\n",
+        ("tests/unit/test_pgposition.py", "tests/faults/test_source_wraparound.py"),
+    ),
+    Saboteur(
+        "texts_ordered_by_the_collation",
+        "chunks are cut in the collation's order, keys compared by their bytes",
+        "connect/pgchunk.py",
+        '    return f"t.{quote(name)}" + (\' collate "C"\' if table.column(name).type.kind is Kind.TEXT else "")',
+        '    return f"t.{quote(name)}"',
+        ("tests/pipeline/test_tables.py", "tests/contract/test_postgres_source.py"),
+    ),
+    Saboteur(
+        "no_lock_before_the_snapshot",
+        "a TRUNCATE may come between a chunk's snapshot and its rows",
+        "connect/pgchunk.py",
+        '            connection.execute(f"lock table {self._relation()} in access share mode")\n',
+        "",
+        ("tests/contract/test_postgres_source.py", "tests/pipeline/test_truncate.py"),
+    ),
+    Saboteur(
+        "truncate_of_the_whole_table",
+        "a TRUNCATE clears chunks that already contain it",
+        "engine/handoff.py",
+        "        return [c for c in copy.chunks if c.verdict(part.transaction, position) is Verdict.DELIVER]\n",
+        "        return None\n",
+        ("tests/unit/test_handoff.py", "tests/pipeline/test_truncate.py"),
+    ),
+    Saboteur(
+        "no_patches",
+        "a row that moved into a written range is not read by itself",
+        "engine/pipeline.py",
+        "            elif new_side and not old_side and _lacks_values(change):\n",
+        "            elif False:\n",
+        ("tests/pipeline/test_toast.py",),
+    ),
+    Saboteur(
+        "untouched_becomes_null",
+        "a large value that an update left alone is written as NULL",
+        "decode/pgoutput.py",
+        "            cells.append(UNCHANGED)\n",
+        "            cells.append(None)\n",
+        ("tests/unit/test_pgoutput_decode.py", "tests/pipeline/test_toast.py"),
+    ),
+    Saboteur(
+        "shapes_of_today",
+        "changes are read with the columns the table had first",
+        "connect/pgreplication.py",
+        "        if self._tables.get(relation.oid) == table:\n",
+        "        if relation.oid in self._tables:\n",
+        ("tests/contract/test_postgres_source.py", "tests/pipeline/test_schema_change.py"),
+    ),
+    Saboteur(
+        "no_fence_at_the_target",
+        "an older worker may still write",
+        "targets/postgres/state.py",
+        "    if row[0] != epoch:\n",
+        "    if False:\n",
+        ("tests/contract/test_postgres_target.py",),
+    ),
+    Saboteur(
+        "advance_inside_a_transaction",
+        "a part of a large transaction counts as the whole",
+        "connect/pgreplication.py",
+        "        return self._cut(begin, False, PgPosition(self._reached, begin.commit_lsn, self._count))\n",
+        "        return self._cut(begin, False, PgPosition(begin.commit_lsn + 1))\n",
+        ("tests/contract/test_postgres_source.py", "tests/pipeline/test_resume.py"),
+    ),
+    Saboteur(
+        "refused_values_swallowed",
+        "a batch the target refuses is left out",
+        "engine/writer.py",
+        "        self._target.write(steps, Progress(str(position), entries))\n",
+        "        try:\n            self._target.write(steps, Progress(str(position), entries))\n"
+        "        except Exception:\n            self._target.write([], Progress(str(position), entries))\n",
+        ("tests/faults/test_target_refusing.py",),
+    ),
+    Saboteur(
+        "leases_by_the_wall_clock",
+        "a jump of the clock ends leases",
+        "server/keeper.py",
+        "        ticks = self._clock.ticks()\n        return ticks -",
+        "        ticks = self._clock.now()\n        return ticks -",
+        ("tests/lifecycle/test_workers.py",),
+    ),
+    Saboteur(
+        "unknown_commit_not_read_back",
+        "a worker goes on from its snapshot instead of from what the target holds",
+        "engine/opening.py",
+        "    position = stored_position(source, stored)\n    check_forward",
+        "    position = source.parse_position(snapshot_position or stored.position)\n    check_forward",
+        ("tests/pipeline/test_resume.py", POINTS),
+    ),
+    Saboteur(
+        "moves_without_compare_and_set",
+        "two commands on one version both win",
+        "store/moves.py",
+        "task.c.id == before.id, task.c.version == before.version, task.c.state == before.state.value",
+        "task.c.id == before.id",
+        ("tests/lifecycle/test_race.py", "tests/lifecycle/test_store.py", "tests/lifecycle/test_commands.py"),
+    ),
+)
+
+
+def applied(saboteur: Saboteur, copy: Path) -> bool:
+    """Whether the place was found."""
+    path = copy / "src" / "tidegate" / saboteur.file
+    text = path.read_text()
+    found = text.count(saboteur.old)
+    if found != 1:
+        return False
+    path.write_text(text.replace(saboteur.old, saboteur.new))
+    return True
+
+
+def strike(saboteur: Saboteur, folder: Path) -> str:
+    """`caught`, `escaped` or `lags`, with what is to be said about it."""
+    copy = folder / saboteur.name
+    copy.mkdir()
+    for part in ("src", "tests", "examples", "docs"):
+        shutil.copytree(HOME / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "README.md"):
+        shutil.copy(HOME / part, copy / part)
+    if not applied(saboteur, copy):
+        return f"lags: {saboteur.file} has no single place like\n{saboteur.old}"
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *saboteur.tests]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    try:
+        run = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"escaped: nothing failed within {DEADLINE_S:.0f} s"
+    finally:
+        shutil.rmtree(copy)
+    took_s = time.monotonic() - began
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if run.returncode == 1 and failed:
+        return f"caught in {took_s:.0f} s by {failed[0].split(' - ')[0].partition(' ')[2]}"
+    return f"escaped: pytest ended with {run.returncode} in {took_s:.0f} s\n{run.stdout[-600:]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args()
+    known = {saboteur.name: saboteur for saboteur in SABOTEURS}
+    if unknown := [name for name in given.names if name not in known]:
+        parser.error(f"there is no saboteur {', '.join(unknown)}")
+    chosen = [known[name] for name in given.names] or list(SABOTEURS)
+    said: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="tidegate-saboteurs-") as folder:
+        for saboteur in chosen:
+            if given.list:
+                print(f"{saboteur.name}: {saboteur.breaks}")
+                continue
+            said[saboteur.name] = strike(saboteur, Path(folder))
+            print(f"{saboteur.name} ({saboteur.breaks}): {said[saboteur.name]}", flush=True)
+    words = [outcome.partition(":")[0].partition(" ")[0] for outcome in said.values()]
+    if not given.list:
+        print(f"{words.count('caught')} of {len(words)} caught")
+    return 2 if "lags" in words else 1 if "escaped" in words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,6 +10,7 @@ from typing import Any
 
 from lifecycle.ground import Ground
 from lifecycle.world import Process, World
+from tidegate.server.jobs import Work
 from tidegate.server.limits import Limits
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_lifecycle.json").read_text())
@@ -207,7 +208,8 @@ class Oracle:
             "or (worker_pid is not null and ended_at is not null)",
             self.world.clock.now(),
         )
-        return not due and not self.world.jobs.waiting
+        # Somebody looks at some task all the time; that changes nothing of one that is at rest.
+        return not due and not any(job.work is Work.CLEAN for job in self.world.jobs.waiting)
 
     def why_not_at_rest(self) -> str:
         tasks = self._rows("select id, state, run_id from task")

@@ -12,6 +12,7 @@ from faults.apart import Apart, ApartDuck
 from faults.crashes import survive
 from faults.enduring import Enduring
 from faults.keeping import kept
+from faults.lanes import long
 from pipeline.load import KEYED
 from pipeline.rig import eventually
 from tidegate.sources import postgres as postgres_source
@@ -44,6 +45,7 @@ def test_a_source_that_falls_again_and_again_is_followed_exactly(
     survive(pair, pair.server, write=write, crashes=crashes, seed=seed)
 
 
+@long
 @pytest.mark.slow
 @pytest.mark.parametrize("write", ["upsert", "append"])
 def test_a_source_that_falls_twenty_times_is_followed_exactly(pair: Apart, write: str) -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from faults.keeping import kept
+from faults.lanes import long
 from pipeline.pairs import Pair
 from tidegate.sources import postgres as postgres_source
 from tidegate.testing.servers import PostgresServer, newest
@@ -33,6 +34,7 @@ def crowded() -> Iterator[tuple[PostgresServer, int]]:
         yield server, count
 
 
+@long
 @pytest.mark.slow
 def test_one_table_among_twenty_thousand_starts_in_seconds(
     crowded: tuple[PostgresServer, int], postgres: PostgresServer, database: Callable[..., str]

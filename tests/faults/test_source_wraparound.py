@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.apart import Apart
+from faults.lanes import long
 from pipeline.load import KEYED, SCHEMA, Load
 from pipeline.rig import Rig
 from tidegate.sources import postgres as postgres_source
@@ -65,7 +66,7 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield server
 
 
-@pytest.mark.parametrize("write", ["upsert", "append"])
+@pytest.mark.parametrize("write", ["upsert", pytest.param("append", marks=long)])
 def test_a_copy_is_exact_around_the_end_of_the_32_bits(
     server: PostgresServer, postgres: PostgresServer, database: Callable[..., str], write: str
 ) -> None:

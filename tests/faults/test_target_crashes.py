@@ -9,6 +9,7 @@ import pytest
 from faults.apart import Apart
 from faults.crashes import survive
 from faults.keeping import kept
+from faults.lanes import long
 from pipeline.rig import eventually
 from tidegate.errors import TargetConflict, TargetUnreachable
 from tidegate.sources import postgres as postgres_source
@@ -36,6 +37,7 @@ def test_a_target_that_falls_again_and_again_is_exact(pair: Apart, write: str, c
     assert {type(error) for error in keeper.passing} <= {TargetUnreachable, TargetConflict}, keeper.reasons()
 
 
+@long
 @pytest.mark.slow
 @pytest.mark.parametrize("write", ["upsert", "append"])
 def test_a_target_that_falls_twenty_times_is_exact(pair: Apart, write: str) -> None:

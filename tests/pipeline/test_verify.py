@@ -149,7 +149,7 @@ def test_an_edit_at_the_target_is_found_and_named(
     pair: Pair | DuckPair = request.getfixturevalue(ends)
     rig = small(pair)
     at_target(pair, edit)
-    found = only(rig, "public.t")
+    found = only(rig, "public.t", limit=10)
     assert (found["verdict"], found["differences"], found["columns"]) == ("different", differences, columns)
     assert found["whole"]
     assert found["rows"] == []  # keys are data: nobody asked for them

@@ -37,6 +37,8 @@ def paused(pair: Pair) -> Rig:
     pair.source.execute("update a set n = 0 where id = 1")
     rig.reaches(lambda: pair.arrived("select count(*) from a") == [(51,)])
     rig.pause()
+    held = "select count(*) from pg_replication_slots where active and database = current_database()"
+    rig.reaches(lambda: pair.rows(held) == [(0,)], "the slot is let go")
     return rig
 
 

@@ -174,6 +174,11 @@ class SourcePatternEmpty(SourceError):
     advice = "Correct the pattern; it must match a whole name of the form schema.table."
 
 
+class SourceTableUnlogged(SourceError):
+    code, title = "source.table_unlogged", "The source does not log a table of the task"
+    advice = "Run ALTER TABLE … SET LOGGED at the source, or leave the table out of the task."
+
+
 class SourceNoKey(SourceError):
     code, title = "source.no_key", "A table has no key to upsert by"
     advice = "Add a primary key, set REPLICA IDENTITY USING INDEX, or use append."

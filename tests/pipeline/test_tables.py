@@ -8,7 +8,7 @@ import pytest
 from pipeline.pairs import DuckPair, Pair
 from pipeline.rig import Rig
 from pipeline.steering import Steering, low
-from tidegate.errors import SourceTableUnknown
+from tidegate.errors import SourceTableUnknown, SourceTableUnlogged
 
 KEYS = {
     "int2": ("k int2", "(i - 50)::int2"),
@@ -325,6 +325,41 @@ def test_generated_columns_are_left_out(each_pair: Pair) -> None:
     rig.reaches(lambda: pair.arrived("select id, n, t from a order by id") == [(1, 5, "copied"), (2, 2, "logged")])
     names = "select attname from pg_attribute where attrelid = 'a'::regclass and attnum > 0 order by attnum"
     assert [name for (name,) in pair.arrived(names)] == ["id", "n", "t"]
+    left_out = ["public.a.d", "public.a.v"] if virtual else ["public.a.d"]
+    ((_, facts),) = [event for event in rig.events if event[0] == "columns_left_out"]
+    assert (facts["columns"], facts["count"]) == (left_out, len(left_out))
+    assert "generated" in facts["reason"]
+    rig.reaches(lambda: bool(rig.snapshots), "a snapshot")
+    rig.pause()
+    rig.start().opens()
+    assert [name for name, _ in rig.events].count("columns_left_out") == 1
+
+
+def test_generated_columns_of_a_table_that_joins_are_told_of(pair: Pair) -> None:
+    pair.source.execute("create table public.a (id int primary key)")
+    rig = pair.rig([r"public\..*"]).start().opens().copied()
+    pair.source.execute("create table public.b (id int primary key, d int generated always as (id * 2) stored)")
+    rig.reaches(lambda: ("table_joined", {"table": "public.b", "left_out": ["d"]}) in rig.events)
+
+
+def test_an_unlogged_table_that_a_pattern_matches_is_told_of(pair: Pair) -> None:
+    pair.source.execute(
+        "create table public.a (id int primary key); create unlogged table public.u (id int primary key)"
+    )
+    rig = pair.rig([r"public\..*"]).start().opens().copied()
+    ((_, facts),) = [event for event in rig.events if event[0] == "tables_left_out"]
+    assert facts["tables"] == ["public.u"]
+    assert "unlogged" in facts["reason"]
+
+
+@pytest.mark.parametrize("entry", ["public.u", r"public\.u+"])
+def test_an_unlogged_table_asked_for_is_refused_with_the_reason(pair: Pair, entry: str) -> None:
+    pair.source.execute(
+        "create table public.a (id int primary key); create unlogged table public.u (id int primary key)"
+    )
+    error = pair.rig(["public.a", entry]).start().fails()
+    assert isinstance(error, SourceTableUnlogged), error
+    assert "public.u" in error.detail
 
 
 def test_only_permanent_tables_are_there_to_be_read(pair: Pair) -> None:

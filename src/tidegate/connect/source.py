@@ -7,7 +7,7 @@ delivered (see `engine/handoff.py`); the source only has to be honest about what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -151,6 +151,14 @@ class Source(ABC):
     @abstractmethod
     def tables(self) -> list[TableName]:
         """Every table that could be read."""
+
+    def unlogged_tables(self) -> list[TableName]:
+        """Tables that are there and cannot be followed, since no log has their rows; `tables` leaves them out."""
+        return []
+
+    def omitted_columns(self, tables: Sequence[TableName]) -> Mapping[TableName, Sequence[str]]:
+        """Columns that `schema` leaves out, since no log has their values, of those of the tables that have some."""
+        return {}
 
     @abstractmethod
     def schema(self, table: TableName) -> TableSchema:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -39,6 +40,8 @@ SNAPSHOT_DEADLINE_S = 60.0
 WAIT_S = 0.002
 # How often the source is asked where its log ends.
 LOOK_BEHIND_S = 1.0
+# How many names one key event lists.
+OMITTED_TOLD_MAX = 50
 
 
 class Phase(StrEnum):
@@ -85,6 +88,8 @@ class Pipeline:
             crossing("run.opened")
             work.check_partitions()
             self._hooks.opened()
+            if self._snapshot_position is None:  # the run begins
+                work.tell_omitted(list(opened.state.handoff.tables))
             while not work.ended():
                 work.advance_copy()
                 work.advance_log()
@@ -139,6 +144,17 @@ class _Work:
         if time.monotonic() - self._asked_at >= LOOK_BEHIND_S:
             self._asked_at = time.monotonic()
             self._owner.behind_bytes = self._source.behind_bytes(self._writer.reached)
+
+    def tell_omitted(self, tables: Sequence[TableName]) -> None:
+        """Say once what nobody would find at the target, and why."""
+        for kind, names in self._plan.omitted(self._source, tables).items():
+            why = "generated at the source" if kind == "columns" else "unlogged at the source"
+            facts = {
+                kind: names[:OMITTED_TOLD_MAX],
+                "count": len(names),
+                "reason": f"{why}: the log does not have them",
+            }
+            self._hooks.event(f"{kind}_left_out", facts)
 
     # --- ending ---
 
@@ -275,7 +291,8 @@ class _Work:
         self._writer.write([], self._writer.position, entries)
         self._shapes[found.name] = found
         self._count_copy()
-        self._hooks.event("table_joined", {"table": str(found.name)})
+        left_out = list(self._source.omitted_columns([found.name]).get(found.name, ()))
+        self._hooks.event("table_joined", {"table": str(found.name)} | ({"left_out": left_out} if left_out else {}))
 
     def _count_copy(self) -> None:
         copies = list(self._handoff.tables.values())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.connect.capability import ReadMode, WriteMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Stamp, TargetTable
-from tidegate.errors import TaskInvalid, TidegateError
+from tidegate.errors import SourcePatternEmpty, SourceTableUnknown, SourceTableUnlogged, TaskInvalid, TidegateError
 from tidegate.model.pattern import Patience
 from tidegate.model.schema import TableName, TableSchema
 from tidegate.model.task import ExistingRows, TaskSpec, is_plain, matches, picks, target_name, target_names
@@ -63,6 +64,11 @@ class TablePlan:
         try:
             names = matches(self.spec, source.tables())
             target_names(self.spec.target, self.spec.source.data_source, self.database, names)
+        except (SourceTableUnknown, SourcePatternEmpty) as error:
+            unlogged = [name for name in source.unlogged_tables() if picks(error.facts["table"], name)]
+            return [], [
+                SourceTableUnlogged(f"{unlogged[0]} is unlogged: its rows are in no log") if unlogged else error
+            ]
         except TidegateError as error:
             return [], [error]
         schemas, refused = [], []
@@ -85,6 +91,13 @@ class TablePlan:
         except TidegateError as error:
             refused.append(error)
         return schema, refused
+
+    def omitted(self, source: Source, tables: Sequence[TableName]) -> dict[str, list[str]]:
+        """What of the task no log has and so never comes, by the name of a key event's fact: columns of its `tables`,
+        and tables that its patterns match. Empty for most."""
+        columns = [f"{name}.{column}" for name, of in source.omitted_columns(tables).items() for column in of]
+        unlogged = [str(name) for name in source.unlogged_tables() if self.takes(name)]
+        return {fact: found for fact, found in (("columns", columns), ("tables", unlogged)) if found}
 
     def resolve(self, source: Source) -> list[TableSchema]:
         """The tables to follow. Raises the first refusal."""

@@ -7,7 +7,7 @@ source, and nothing is written to its tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
-from tidegate.connect import pgtypes
+from tidegate.connect import pgomitted, pgtypes
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
@@ -107,6 +107,14 @@ class PostgresSource(Source):
             " order by 1, 2"
         )
         return [TableName(*row) for row in rows]
+
+    def unlogged_tables(self) -> list[TableName]:
+        with self._translating() as connection:
+            return pgomitted.unlogged_tables(connection)
+
+    def omitted_columns(self, tables: Sequence[TableName]) -> Mapping[TableName, Sequence[str]]:
+        with self._translating() as connection:
+            return pgomitted.generated_columns(connection, tables)
 
     def schema(self, table: TableName) -> TableSchema:
         with self._translating() as connection:

@@ -269,7 +269,7 @@ class Tormentor(threading.Thread):
         status = self.victim.becomes("Paused", "Running", deadline_s=90)
         if status == "Paused":
             self.tally.add("pauses" if command == "pause" else "forced_pauses")
-        self.epoch = worker.epoch
+            self.epoch = worker.epoch
 
     def copy_again(self) -> None:
         """Stop it and run it again, with deaths at points of the copy, each struck by another worker."""

@@ -211,6 +211,14 @@ class SourceSchemaChange(SourceError):
     advice = "Make the same change at the target, then Continue; nothing after it was written and nothing is lost."
 
 
+class SourcePartitionChanged(SourceError):
+    code, status, title = "source.partition_changed", 409, "A partition was changed in a way the log does not tell"
+    advice = (
+        "Stop the task and Run it again to copy from scratch; or Continue, and what is at the target of the partitions "
+        "named stays as it is, while the log goes on. Each such change ends the run once."
+    )
+
+
 class SourceLogBroken(SourceError):
     code, title = "source.log_broken", "The source's log could not be decoded"
     advice = "Stop the task and Run it again to copy from scratch; report the message if it comes back."

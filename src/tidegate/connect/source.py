@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -116,6 +117,37 @@ class LogState:
     """Where the log ends."""
 
 
+class Unlogged(StrEnum):
+    """What can become of a table's partition without a word in the log."""
+
+    ATTACHED = "attached"
+    """It has rows that it had before it was one: they never come."""
+    LEFT = "left"
+    """It was detached or dropped: its rows are no longer the table's, and are never deleted."""
+    EMPTIED = "emptied"
+    """All the rows it had are gone at once."""
+    REWRITTEN = "rewritten"
+    """Its rows are in a new place, some of the old ones certainly; the source cannot tell more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionChange:
+    table: TableName
+    partition: str
+    what: Unlogged
+    transaction: str | None = None
+    """Who did it (as in `LogPart`, as text) where it may have been done to the table, which the log does tell."""
+    whole: bool = False
+    """Whether that transaction did the same to all of the table's partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    now: dict[TableName, str] = field(default_factory=dict)
+    """What each table is made of, as a text to remember. A table without partitions is not in it."""
+    changes: list[PartitionChange] = field(default_factory=list)
+
+
 class Source(ABC):
     """A connector that reads. Class attributes declare it; instances hold what connections they need."""
 
@@ -195,6 +227,11 @@ class Source(ABC):
     def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
         """Those of the run's tables whose changes the log no longer has for it: dropped, renamed, dropped and made
         again, or taken out by hand."""
+
+    def partitions(self, remembered: Mapping[TableName, str]) -> Partitions:
+        """What these tables are made of, and what became of it since the text that is given for each (empty: it is the
+        first look) that the log does not tell. By default there is nothing to tell: all is in the log."""
+        return Partitions()
 
     @abstractmethod
     def log_state(self, run: str, position: Position | None) -> LogState:

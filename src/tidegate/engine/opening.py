@@ -10,6 +10,7 @@ from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import KeyRange, Progress, Stored, Target
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
+from tidegate.engine.partitions import first_look
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.state import LINEAGE, SOURCE, TASK, Entries, RunState, restored
 from tidegate.errors import (
@@ -64,6 +65,7 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
     entries: Entries = {SOURCE: json.dumps(source.identity()), LINEAGE: source.lineage(), TASK: plan.shape()}
     for schema in schemas:
         entries |= state.add(planned_copy(plan, source, target, schema, position, empty=empty[schema.name]))
+    entries |= first_look(source, state, state.handoff.tables)
     target.write([], Progress(str(position), entries))
     crossing("run.planned")
     return Opened(state, position, set(entries))

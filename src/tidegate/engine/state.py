@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tidegate.connect.source import ChunkMark, Source
@@ -21,11 +22,22 @@ LINEAGE = "lineage"
 TASK = "task"
 
 
+@dataclass(slots=True)
+class Watched:
+    """A table whose partitions are watched."""
+
+    text: str
+    """What it was made of, in the source's words (see `Source.partitions`)."""
+    truncated: list[tuple[str, str]] = field(default_factory=list)
+    """Where the log truncated it as a whole since (sortable), and the transactions that did."""
+
+
 class RunState:
     """The tables of a run, each with the number its entries go by."""
 
     def __init__(self) -> None:
         self.handoff = Handoff()
+        self.watched: dict[TableName, Watched] = {}
         self._numbers: dict[TableName, int] = {}
 
     def add(self, copy: TableCopy) -> Entries:
@@ -47,8 +59,9 @@ class RunState:
         """A table that leaves; returns what to store of it: nothing any more."""
         number = self._numbers[name]
         del self.handoff.tables[name]
-        prefixes = (f"chunk:{number}:", f"patch:{number}:")
-        return {entry: None for entry in stored if entry == f"table:{number}" or entry.startswith(prefixes)}
+        self.watched.pop(name, None)
+        whole, prefixes = (f"table:{number}", f"partitions:{number}"), (f"chunk:{number}:", f"patch:{number}:")
+        return {entry: None for entry in stored if entry in whole or entry.startswith(prefixes)}
 
     def table_entry(self, copy: TableCopy) -> Entries:
         held = {
@@ -59,6 +72,9 @@ class RunState:
             "since": copy.since,
         }
         return {f"table:{self._numbers[copy.name]}": json.dumps(held, ensure_ascii=False)}
+
+    def watched_entry(self, name: TableName) -> Entries:
+        return {f"partitions:{self._numbers[name]}": json.dumps(asdict(self.watched[name]), ensure_ascii=False)}
 
     def chunk_entry(self, copy: TableCopy, chunk: Chunk) -> Entries:
         mark = chunk.mark if chunk.state is ChunkState.DONE else None
@@ -107,6 +123,9 @@ def restored(entries: Mapping[str, str], source: Source) -> RunState:
             copy = TableCopy(schema, listed, source.order(schema), held["in_step"], held["empty"])
             copy.since = held.get("since", "")
             state.restore(copy, number)
+            if f"partitions:{number}" in entries:
+                known = json.loads(entries[f"partitions:{number}"])
+                state.watched[copy.name] = Watched(known["text"], [(at, by) for at, by in known["truncated"]])
             prefix = f"patch:{number}:"
             for name, text in entries.items():
                 if name.startswith(prefix):

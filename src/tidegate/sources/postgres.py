@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
-from tidegate.connect import pgomitted, pgtypes
+from tidegate.connect import pgomitted, pgpartitions, pgtypes
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
@@ -24,7 +24,7 @@ from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_
 from tidegate.connect.pgreplication import Doubts, PgLog, forks
 from tidegate.connect.pgview import PgSourceView
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
-from tidegate.connect.source import ChunkReader, LogReader, LogState, Source, SourceView
+from tidegate.connect.source import ChunkReader, LogReader, LogState, Partitions, Source, SourceView
 from tidegate.connect.target import KeyRange
 from tidegate.decode import pgoutput
 from tidegate.errors import (
@@ -188,6 +188,12 @@ class PostgresSource(Source):
         followed = self._published(run, whole=True)
         return [table for table in tables if table not in followed]
 
+    def partitions(self, remembered: Mapping[TableName, str]) -> Partitions:
+        if not remembered:
+            return Partitions()
+        with self._translating() as connection:
+            return pgpartitions.look(connection, remembered)
+
     def _published(self, run: str, *, whole: bool = False) -> set[TableName]:
         """The publication's tables; `whole`: only those of which it tells every row and change (I3). Somebody may have
         given it other operations, a filter or a list of columns by hand."""
@@ -195,6 +201,10 @@ class PostgresSource(Source):
             " and p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate and p.pubviaroot"
             # Columns of version 15 and later.
             " and to_jsonb(r) ->> 'prqual' is null and to_jsonb(r) ->> 'prattrs' is null"
+            # One that became a partition of another of them is told of as that one.
+            " and not exists (select from pg_catalog.pg_partition_ancestors(c.oid) above"
+            "   join pg_catalog.pg_publication_rel o on o.prrelid = above.relid"
+            "   where o.prpubid = p.oid and above.relid <> c.oid)"
         )
         return {
             TableName(*row)

@@ -1,0 +1,142 @@
+"""Partitions whose changes the source's log does not tell: seen by looking, and told once each (I3).
+
+What a look finds is remembered at the target before anybody hears of it, so that no change ends the run twice. A
+TRUNCATE of the whole table is in the log, and looks like one of each partition: judged once the log is past the look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tidegate.connect.capability import WriteMode
+from tidegate.connect.source import PartitionChange, Source, Unlogged
+from tidegate.engine.handoff import TableCopy
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.snapshot import Hooks
+from tidegate.engine.state import Entries, RunState, Watched
+from tidegate.errors import SourcePartitionChanged
+from tidegate.model.change import LogPart
+from tidegate.model.position import Position
+from tidegate.model.schema import TableName
+
+# So many are named; of the others, how many there are.
+NAMED_MAX = 5
+TRUNCATES_MAX = 100
+
+_SAID = {
+    Unlogged.ATTACHED: "was attached with rows that it had before",
+    Unlogged.LEFT: "was detached or dropped",
+    Unlogged.EMPTIED: "was truncated by itself",
+    Unlogged.REWRITTEN: "was rewritten",
+}
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What a look found and the log may yet explain."""
+
+    text: str
+    changes: list[PartitionChange]
+    until: Position
+
+
+def first_look(source: Source, state: RunState, names: Iterable[TableName]) -> Entries:
+    """Of tables whose copy is planned and not begun; what to store."""
+    entries: Entries = {}
+    for name, text in source.partitions(dict.fromkeys(names, "")).now.items():
+        state.watched[name] = Watched(text)
+        entries |= state.watched_entry(name)
+    return entries
+
+
+class PartitionWatch:
+    """Used by the pipeline's thread only."""
+
+    def __init__(self, plan: TablePlan, source: Source, state: RunState, hooks: Hooks) -> None:
+        self._plan, self._source, self._state, self._hooks = plan, source, state, hooks
+        self._pending: dict[TableName, _Pending] = {}
+
+    def truncated(self, name: TableName, part: LogPart) -> Entries:
+        """The log truncates the whole table; what to store with it."""
+        watched = self._state.watched.get(name)
+        if watched is None:
+            return {}
+        watched.truncated = [*watched.truncated, (part.position.sortable(), str(part.transaction))][-TRUNCATES_MAX:]
+        return self._state.watched_entry(name)
+
+    def look(self) -> None:
+        """Ask the source. A table of which the last look waits to be judged is left out."""
+        tables = [name for name in self._state.handoff.tables if name not in self._pending]
+        watched = self._state.watched
+        found = self._source.partitions({name: watched[name].text if name in watched else "" for name in tables})
+        until: Position | None = None
+        for name, text in found.now.items():
+            changes = [change for change in found.changes if change.table == name]
+            if not _begun(self._state.handoff.tables[name]):
+                changes = []
+            if name in watched and text == watched[name].text:
+                continue
+            if until is None:
+                until = self._source.log_state(self._plan.run, None).end
+            self._pending[name] = _Pending(text, changes, until)
+
+    def judge(self, reached: Position) -> tuple[Entries, SourcePartitionChanged | None]:
+        """`reached` is what of the log was decided. Returns what to store, and how the run ends behind that."""
+        entries: Entries = {}
+        stops: list[PartitionChange] = []
+        told: list[PartitionChange] = []
+        for name, pending in list(self._pending.items()):
+            copy = self._state.handoff.tables.get(name)
+            waits = any(change.transaction is not None for change in pending.changes) and reached < pending.until
+            if copy is not None and waits:
+                continue
+            del self._pending[name]
+            if copy is None:
+                continue
+            watched = self._state.watched.get(name) or Watched("")
+            for change in pending.changes:
+                if not _explained(change, watched):
+                    (stops if self._stops(change.what) else told).append(change)
+            later = [one for one in watched.truncated if one[0] > pending.until.sortable()]
+            self._state.watched[name] = Watched(pending.text, later)
+            entries |= self._state.watched_entry(name)
+        for what in Unlogged:
+            self._tell(what, [change for change in told if change.what is what])
+        return entries, _ended(stops) if stops else None
+
+    def _stops(self, what: Unlogged) -> bool:
+        """An append target is a history: that rows are gone from the source takes nothing from it."""
+        if what is Unlogged.ATTACHED:
+            return True
+        return what is not Unlogged.REWRITTEN and self._plan.spec.target.write is WriteMode.UPSERT
+
+    def _tell(self, what: Unlogged, changes: list[PartitionChange]) -> None:
+        for table in dict.fromkeys(change.table for change in changes):
+            names = [change.partition for change in changes if change.table == table]
+            facts = {"table": str(table), "partitions": names[:NAMED_MAX], "count": len(names)}
+            self._hooks.event(f"partition_{what}", facts)
+
+
+def _begun(copy: TableCopy) -> bool:
+    """Whether anything was read of the table yet; else all that a look finds will be in the copy."""
+    return copy.in_step or bool(copy.patches) or any(chunk.mark is not None for chunk in copy.chunks)
+
+
+def _explained(change: PartitionChange, watched: Watched) -> bool:
+    """Whether a TRUNCATE that the log told did it; one inside a savepoint goes by another name, but takes all."""
+    if change.transaction is None:
+        return False
+    return (change.whole and bool(watched.truncated)) or change.transaction in (by for _, by in watched.truncated)
+
+
+def _ended(stops: list[PartitionChange]) -> SourcePartitionChanged:
+    said = [f"{change.table}: partition {change.partition} {_SAID[change.what]}" for change in stops[:NAMED_MAX]]
+    more = f"; and {len(stops) - NAMED_MAX} more" if len(stops) > NAMED_MAX else ""
+    return SourcePartitionChanged(
+        "; ".join(said) + more,
+        partitions=[
+            {"table": str(change.table), "partition": change.partition, "what": str(change.what)}
+            for change in stops[:NAMED_MAX]
+        ],
+    )

@@ -285,6 +285,7 @@ class Tormentor(threading.Thread):
                 self.stage.restart_server()
         self.victim.command("stop")
         self.victim.becomes("Stopped", deadline_s=120)
+        self.victim.clear()
         self.epoch = 0
         points = {self.tally.rarest(COPYING, self.r), self.tally.rarest(HANDING, self.r)}
         held = {"handoff.stalled": "chunk.read", "handoff.patched": "chunk.locked"}

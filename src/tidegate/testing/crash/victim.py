@@ -90,6 +90,17 @@ class Victim:
         task = self.stage.ask("GET", f"/tasks/{self.name}")["task"]
         return str((task.get("error") or {}).get("detail", task))
 
+    def clear(self) -> None:
+        """A log of changes keeps what earlier runs appended; the audit is of one run."""
+        if self.write != "append":
+            return
+        if self.target == "duckdb":
+            self.file.unlink(missing_ok=True)
+            self.file.with_name(self.file.name + ".wal").unlink(missing_ok=True)
+            return
+        with self.stage.database_lock, self.stage.at_target(self.number) as connection:
+            connection.execute(f'drop schema if exists "{self.schema}" cascade'.encode())
+
     # --- its worker ---
 
     def worker(self) -> WorkerProcess | None:

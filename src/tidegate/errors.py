@@ -206,6 +206,15 @@ class SourceIdentityChanged(SourceError):
     advice = "Point the data source back to the original server, or Stop the task and Run it from scratch."
 
 
+class SourceKeyDeferrable(SourceIdentityMissing):
+    code, title = "source.key_deferrable", "A table's primary key is deferrable"
+    advice = (
+        "PostgreSQL cannot find rows in its log by such a key. Make the constraint NOT DEFERRABLE (drop it and add it "
+        "again), or name another unique index by ALTER TABLE … REPLICA IDENTITY USING INDEX; append also takes REPLICA "
+        "IDENTITY FULL."
+    )
+
+
 class SourceSchemaChange(SourceError):
     code, status, title = "source.schema_change", 409, "A table was changed in a way the target cannot follow"
     advice = "Make the same change at the target, then Continue; nothing after it was written and nothing is lost."

@@ -10,7 +10,14 @@ from pipeline.pairs import Pair
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
 from tidegate.connect.target import KeyRange
-from tidegate.errors import SourceIdentityMissing, SourceNoKey, SourcePrivilegeMissing, TaskInvalid, TidegateError
+from tidegate.errors import (
+    SourceIdentityMissing,
+    SourceKeyDeferrable,
+    SourceNoKey,
+    SourcePrivilegeMissing,
+    TaskInvalid,
+    TidegateError,
+)
 from tidegate.model.schema import TableName
 from tidegate.sources.postgres import PostgresSource
 
@@ -109,8 +116,33 @@ def test_the_key_is_that_of_the_identity(pair: Pair, source: PostgresSource) -> 
         (
             "create table a (id int primary key deferrable)",
             WriteMode.UPSERT,
-            {SourceNoKey, SourceIdentityMissing},
-            "no primary key",
+            {SourceKeyDeferrable},
+            "primary key that is deferrable",
+        ),
+        (
+            "create table a (id int primary key deferrable)",
+            WriteMode.APPEND,
+            {SourceKeyDeferrable},
+            "primary key that is deferrable",
+        ),
+        (
+            "create table a (id int primary key deferrable); alter table a replica identity full",
+            WriteMode.UPSERT,
+            {SourceKeyDeferrable},
+            "primary key that is deferrable",
+        ),
+        (
+            "create table a (id int primary key deferrable); alter table a replica identity full",
+            WriteMode.APPEND,
+            set(),
+            "",
+        ),
+        (
+            "create table a (id int primary key deferrable, n int not null unique);"
+            " alter table a replica identity using index a_n_key",
+            WriteMode.UPSERT,
+            set(),
+            "",
         ),
         (
             "create table a (id int not null unique); alter table a replica identity using index a_id_key;"

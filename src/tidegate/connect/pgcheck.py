@@ -6,13 +6,15 @@ from typing import Any
 
 import psycopg
 
-from tidegate.connect.capability import Check
+from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.postgres import PostgresConfig, connect, place, quoted, translated
 from tidegate.errors import (
     SourceAuthFailed,
     SourceIdentityMissing,
+    SourceKeyDeferrable,
     SourceLogDisabled,
     SourceNoFreeSlot,
+    SourceNoKey,
     SourcePrivilegeMissing,
     SourceStandby,
     SourceUnreachable,
@@ -162,7 +164,8 @@ select n.nspname, c.relname, c.relreplident::text,
            from pg_catalog.pg_index i
            join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey::int2[])
           where i.indrelid = c.oid and i.indimmediate and i.indisvalid
-            and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end), '{}') end
+            and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end), '{}') end,
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary and not i.indimmediate)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.oid = %(oid)s or c.oid in (select relid from pg_catalog.pg_partition_tree(%(oid)s::oid::regclass) where isleaf)
  order by c.oid <> %(oid)s, 1, 2
@@ -170,12 +173,31 @@ select n.nspname, c.relname, c.relreplident::text,
 _WHY = {"n": "REPLICA IDENTITY NOTHING", "d": "no primary key", "i": "the index of its replica identity is gone"}
 
 
-def identity_refusals(connection: psycopg.Connection[Any], table: TableSchema, oid: int) -> list[Exception]:
-    """Why updates and deletes of the table, or of a partition of it, cannot be followed: the first reason."""
-    for schema, name, identity, columns in connection.execute(_IDENTITY, {"oid": oid}).fetchall():
+def identity_refusals(
+    connection: psycopg.Connection[Any], table: TableSchema, oid: int, mode: WriteMode
+) -> list[Exception]:
+    """Why rows of the table cannot be upserted, where that is asked for, and why updates and deletes of it or of a
+    partition of it cannot be followed: the first reason."""
+    found = connection.execute(_IDENTITY, {"oid": oid}).fetchall()
+    if mode is WriteMode.UPSERT and not table.key:
+        if found and found[0][-1]:
+            return [_deferrable(f"{table.name}")]
+        keyless = SourceNoKey(f"{table.name} has no primary key or replica identity index to upsert by")
+        return [keyless, *_unfound(table, found)]
+    return _unfound(table, found)
+
+
+def _deferrable(of: str) -> SourceKeyDeferrable:
+    return SourceKeyDeferrable(f"{of} has a primary key that is deferrable, by which its log does not find rows")
+
+
+def _unfound(table: TableSchema, found: list[tuple[Any, ...]]) -> list[Exception]:
+    for schema, name, identity, columns, deferrable in found:
         place = TableName(schema, name)
         of = f"{table.name}" if place == table.name else f"{table.name}: its partition {place}"
         if columns is not None and not columns:
+            if identity == "d" and deferrable:
+                return [_deferrable(of)]
             why = f"{_WHY[identity]}: once followed, its own UPDATE and DELETE would be refused by the server"
             return [SourceIdentityMissing(f"{of} has {why}" if identity != "i" else f"{of}: {why}")]
         if columns is not None and not set(table.key) <= set(columns):

@@ -30,7 +30,6 @@ from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
     SourceLogDisabled,
-    SourceNoKey,
     SourcePrivilegeMissing,
     SourceSlotBusy,
     SourceStandby,
@@ -129,11 +128,9 @@ class PostgresSource(Source):
             if facts is None:
                 return [SourceTableUnknown(f"{table.name} does not exist in {self.config.database}")]
             refused = privilege_refusals(connection, table.name, facts.oid)
-            unfound = identity_refusals(connection, table, facts.oid)
+            unfound = identity_refusals(connection, table, facts.oid, mode)
         if not table.columns:
             refused.append(TaskInvalid(f"{table.name} has no columns that could be copied"))
-        if mode is WriteMode.UPSERT and not table.key:
-            refused.append(SourceNoKey(f"{table.name} has no primary key or replica identity index to upsert by"))
         return refused + unfound
 
     def parse_position(self, text: str) -> PgPosition:

@@ -197,6 +197,14 @@ class PositionLost(SourceError):
     )
 
 
+class SourceTableRemade(PositionLost):
+    code, title = "source.table_remade", "A table's changes do not come to the run any more"
+    advice = (
+        "Its changes since are not in the log for this run. Stop the task and Run it again to copy from scratch; or "
+        "take the table out of the task, submit it and Continue: the other tables lose nothing."
+    )
+
+
 class SourceIdentityChanged(SourceError):
     code, status, title = (
         "source.identity_changed",

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.pairs import DuckPair, Pair
-from pipeline.rig import Rig
+from pipeline.rig import Rig, spec
 from pipeline.steering import Steering, low
-from tidegate.errors import ObjectMissing, PositionLost, SourceSchemaChange, TargetMisfit
+from tidegate.errors import ObjectMissing, PositionLost, SourceSchemaChange, SourceTableRemade, TargetMisfit
 
 
 def make(pair: Pair | DuckPair, rows: int = 50) -> None:
@@ -319,10 +319,26 @@ def test_a_table_dropped_and_made_again_ends_the_run(pair: Pair) -> None:
     make(pair, 3)
     rig.desk.ask_snapshot("now")
     error = rig.fails()
-    assert isinstance(error, PositionLost)
+    assert isinstance(error, SourceTableRemade)
     assert "public.a is not followed any more" in error.detail
     rig.start()
-    assert isinstance(rig.fails(), PositionLost)
+    assert isinstance(rig.fails(), SourceTableRemade)
+    assert pair.arrived("select count(*) from a") == [(5,)]
+
+
+def test_the_other_tables_go_on_once_a_table_made_again_was_taken_out(pair: Pair) -> None:
+    make(pair, 5)
+    pair.source.execute("create table public.b (id int primary key, n int); insert into b values (1, 1)")
+    rig = pair.rig(["public.a", "public.b"]).start().opens().copied()
+    pair.source.execute("drop table a")
+    make(pair, 3)
+    pair.source.execute("update b set n = 2")
+    rig.desk.ask_snapshot("now")
+    assert isinstance(rig.fails(), SourceTableRemade)
+    rig.task = spec(["public.b"])
+    rig.start().opens()
+    pair.source.execute("insert into b values (2, 2)")
+    rig.reaches(lambda: pair.equal("b"))
     assert pair.arrived("select count(*) from a") == [(5,)]
 
 
@@ -331,7 +347,7 @@ def test_a_table_taken_out_of_the_publication_by_hand_ends_the_run(pair: Pair) -
     rig = started(pair)
     pair.source.execute(f"alter publication tidegate_{rig.run} drop table a")
     rig.desk.ask_snapshot("now")
-    assert isinstance(rig.fails(), PositionLost)
+    assert isinstance(rig.fails(), SourceTableRemade)
 
 
 def test_a_publication_dropped_by_hand_ends_the_run(each_pair: Pair) -> None:

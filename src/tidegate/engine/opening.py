@@ -17,6 +17,7 @@ from tidegate.errors import (
     ObjectMissing,
     PositionLost,
     SourceIdentityChanged,
+    SourceTableRemade,
     TargetPositionMismatch,
     TargetTableGone,
     TaskInvalid,
@@ -129,15 +130,15 @@ def check_fed(plan: TablePlan, target: Target, tables: Iterable[TableSchema]) ->
 def check_followed(plan: TablePlan, source: Source, tables: Iterable[TableName]) -> list[TableName]:
     """Whether the source still logs every table of the run for it (I3: else its changes would be missed in silence).
 
-    Raises `PositionLost` for a table that is there and not followed, `ObjectMissing` for one named in the task that is
-    gone. Returns those gone that were only matched by a pattern: such tables come and go."""
+    Raises `SourceTableRemade` for a table that is there and not followed, `ObjectMissing` for one named in the task
+    that is gone. Returns those gone that were only matched by a pattern: such tables come and go."""
     left_out = source.unfollowed(plan.run, list(tables))
     if not left_out:
         return []
     there = set(source.tables())
     for name in left_out:
         if name in there:
-            raise PositionLost(
+            raise SourceTableRemade(
                 f"{name} is not followed any more: it was dropped and made again, or the run's publication was changed"
             )
         if plan.names(name):

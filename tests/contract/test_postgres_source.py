@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -16,6 +17,18 @@ from tidegate.testing.source_contract import SourceContract
 
 
 class TestPostgresSource(SourceContract):
+    partitioned = (
+        "create table t (id int primary key, note varchar(100)) partition by range (id)",
+        "create table t_1 partition of t for values from (1) to (2); create table t_2 partition of t default",
+        "insert into t values (1, 'a'), (2, 'b')",
+    )
+    unlogged: ClassVar = {
+        "left": "drop table t_1",
+        "emptied": "truncate t_1",
+        "rewritten": "vacuum full t_1",
+        "attached": "alter table t detach partition t_1; alter table t attach partition t_1 for values from (1) to (2)",
+    }
+
     @pytest.fixture(autouse=True, params=["oldest", "newest"])
     def _server(self, request: pytest.FixtureRequest, database: NewDatabase) -> None:
         self.server: PostgresServer = request.getfixturevalue(f"postgres_{request.param}")

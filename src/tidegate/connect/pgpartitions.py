@@ -7,6 +7,7 @@ catalogue: who is a partition, since which transaction, and in which file its ro
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from tidegate.model.schema import TableName
 LOCK_TIMEOUT_S = 1
 # Rows that were there before others lie in front of them, so that a search this long has found one if there is one.
 SEARCH_DEADLINE_S = 10
+# After this long the partitions that are left wait for another look.
+LOOK_DEADLINE_S = 30
 
 # Every root and what is below it. A partition belongs to its root since the youngest link between the two was made:
 # (xmin, cmin) of the link's row, an age being the smaller the younger.
@@ -134,6 +137,7 @@ _Change = tuple[str, Unlogged, "str | None", bool]
 def _compared(
     connection: psycopg.Connection[Any], parts: list[_Part], was: dict[int, _Remembered]
 ) -> tuple[dict[int, _Remembered], list[_Change]]:
+    until = time.monotonic() + LOOK_DEADLINE_S
     now: dict[int, _Remembered] = {}
     changes: list[_Change] = []
     there = {part.oid for part in parts}
@@ -147,7 +151,7 @@ def _compared(
             before.name = part.name
             continue
         joined = before is None or before.attached != part.attached
-        held = _rows(connection, part, joined=joined)
+        held = _rows(connection, part, joined=joined) if time.monotonic() < until else None
         if held is None:
             if before is not None:
                 now[part.oid] = before
@@ -155,17 +159,17 @@ def _compared(
         some, older = held
         now[part.oid] = part.remembered(filled=some)
         had = before is not None and (before.filled or before.inserted != part.inserted)
-        if older:
-            what = Unlogged.ATTACHED if joined else Unlogged.REWRITTEN
-            changes.append((part.name, what, None, False))
+        if joined and older:
+            changes.append((part.name, Unlogged.ATTACHED, None, False))
         elif had:
-            changes.append((part.name, Unlogged.EMPTIED, part.touched, at_once))
+            what = Unlogged.REWRITTEN if older else Unlogged.EMPTIED
+            changes.append((part.name, what, part.touched, at_once))
     return now, changes
 
 
 def _rows(connection: psycopg.Connection[Any], part: _Part, *, joined: bool) -> tuple[bool, bool] | None:
     """Whether it has rows, and whether any of them is older than the moment it joined or got its file; None: it is
-    locked. By way of the root, whose privileges are known to suffice.
+    locked, or gone. By way of the root, whose privileges are known to suffice.
 
     Rows of a savepoint of the attaching transaction look younger than they are, and so do those that another session
     wrote between that transaction's first statement and ATTACH."""

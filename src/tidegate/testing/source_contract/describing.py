@@ -68,6 +68,23 @@ class Describing(Ground):
         refused = source.refusals(schema, WriteMode.UPSERT)
         assert any(isinstance(error, SourceNoKey) and f"{self.schema}.t" in str(error) for error in refused)
 
+    def test_an_ordinary_table_has_no_partitions_to_watch(self) -> None:
+        found = self.fresh().partitions({self.table(): ""})
+        assert (found.now, found.changes) == ({}, [])
+
+    def test_what_becomes_of_a_partition_without_the_log_is_seen_once(self) -> None:
+        for what, statement in self.unlogged.items():
+            self.execute(*self.partitioned)
+            source, name = self.fresh(), TableName(self.schema, "t")
+            first = source.partitions({name: ""})
+            assert first.changes == []
+            assert source.partitions(first.now) == first
+            self.execute(statement)
+            second = source.partitions(first.now)
+            assert [(change.table, str(change.what)) for change in second.changes] == [(name, what)]
+            assert source.partitions(second.now).changes == []
+            self.execute("drop table t")
+
     def test_about_how_many_rows_a_table_has_is_known(self) -> None:
         assert self.fresh().estimate(self.table(rows=0)) < 100
         assert self.fresh().estimate(self.table("u", rows=500)) > 5

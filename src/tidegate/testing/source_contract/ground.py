@@ -43,6 +43,11 @@ class Ground:
     large: ClassVar[int] = 12_000
     """So many rows in one transaction are too many for one part of the log."""
     truncates: ClassVar[bool] = True
+    partitioned: ClassVar[Sequence[str]] = ()
+    """Statements that make a table t of partitions, with rows; empty: there is no such thing, or all of it is in the
+    log."""
+    unlogged: ClassVar[Mapping[str, str]] = {}
+    """What can become of one of them that the log does not tell (`Unlogged`) → a statement that does it."""
     types: ClassVar[Mapping[str, Sequence[str]]] = {
         "varchar(100)": ("''", "'a b'", "'''quoted'''", "null"),
         "int": ("0", "-2147483648", "null"),

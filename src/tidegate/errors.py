@@ -371,6 +371,11 @@ class TaskInvalid(TidegateError):
     advice = "Correct the field named; nothing was changed."
 
 
+class ReferenceUnknown(TidegateError):
+    code, status, title = "task.reference_unknown", 422, "The task names something that does not exist"
+    advice = "Correct the name in the task, or create the thing named; nothing was changed."
+
+
 class ConfigInvalid(TidegateError):
     code, status, title = "data_source.invalid", 422, "The data source's settings are not valid"
     advice = "Correct the field named; nothing was changed."

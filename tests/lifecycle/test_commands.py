@@ -13,8 +13,8 @@ from tidegate.errors import (
     InUse,
     Invalid,
     NoUnits,
-    ObjectMissing,
     PositionLost,
+    ReferenceUnknown,
     SourceLogDisabled,
     SourceNoFreeSlot,
     SourceUnreachable,
@@ -191,8 +191,10 @@ def test_submit_checks_the_task_and_refuses_with_everything_that_is_wrong(world:
 )
 def test_submit_refuses_what_refers_to_nothing(world: World, changes: dict[str, Any]) -> None:
     task = world.add_task(submit=False, **changes)
-    with pytest.raises(ObjectMissing, match="nowhere"):
+    with pytest.raises(ReferenceUnknown, match=r'there is no (data source|resource group) "nowhere"') as refused:
         world.command(task, "submit")
+    known = "default" if "resource_group" in changes else "lake, shop_db"
+    assert refused.value.detail.endswith(f"(there are: {known})")
 
 
 def test_a_draft_is_not_in_ops_and_a_submitted_task_is(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tidegate.errors import CommandRefused, ObjectMissing, TaskInvalid, TidegateError
+from tidegate.errors import CommandRefused, ReferenceUnknown, TaskInvalid, TidegateError
 from tidegate.model.lifecycle import STATES, Held, State
 from tidegate.model.problem import problem
 from tidegate.model.task import TaskSpec, parse_task
@@ -20,6 +20,8 @@ from tidegate.store.moves import Situation
 from tidegate.store.rows import RunRow
 
 NOTE_MAX = 500
+# How many names a refusal lists.
+KNOWN_TOLD_MAX = 20
 
 # What a run that is kept for Continue was begun with; another value needs a run from scratch. Tables join and leave.
 KEPT_BY_RUN = (
@@ -84,7 +86,7 @@ class Definitions(Desk):
         What was not edited since it was last submitted makes no new version.
 
         Raises `NotFound`, `StaleVersion`, `CommandRefused` (while it runs or operates), what `DataPlane.check_task`
-        found (the first one, with all of them as the fact `errors`), `ObjectMissing` (data source, resource group),
+        found (the first one, with all of them as the fact `errors`), `ReferenceUnknown` (data source, resource group),
         `TaskInvalid` when it changes what a kept run cannot take over (`KEPT_BY_RUN`): stop first.
         """
         with self.db.read() as tx:
@@ -151,11 +153,14 @@ class Definitions(Desk):
             )
 
     def _resolved(self, tx: Connection, now_in: Situation, spec: TaskSpec) -> tuple[Side, Side]:
-        """The two data sources, locked in the order of their names while it is written. Raises `ObjectMissing`."""
+        """The two data sources, locked in the order of their names while it is written. Raises `ReferenceUnknown`."""
         for name in sorted({spec.source.data_source, spec.target.data_source}):
-            catalog.find_data_source(tx, now_in.task.project_id, name, lock=True)
+            if catalog.find_data_source(tx, now_in.task.project_id, name, lock=True) is None:
+                there = [row.name for row in catalog.list_data_sources(tx, now_in.task.project_id)]
+                raise _unknown(spec, f'data source "{name}"', there)
         if catalog.find_group(tx, spec.resource_group) is None:
-            raise ObjectMissing(f"resource group {spec.resource_group} of task {spec.task} does not exist")
+            there = [row.name for row in catalog.list_groups(tx)]
+            raise _unknown(spec, f'resource group "{spec.resource_group}"', there)
         return self.sides(tx, now_in.task.project_id, spec)
 
     def _view(self, project: str, now_in: Situation) -> TaskView:
@@ -197,3 +202,9 @@ def demand_none(found: Sequence[TidegateError]) -> None:
     if len(found) > 1 and "errors" not in found[0].facts:
         found[0].facts["errors"] = [problem(error) for error in found]
     raise found[0]
+
+
+def _unknown(spec: TaskSpec, what: str, there: Sequence[str]) -> ReferenceUnknown:
+    """Names what there is instead: most often it is a slip of the pen."""
+    listed = ", ".join(sorted(there)[:KNOWN_TOLD_MAX]) + (", …" if len(there) > KNOWN_TOLD_MAX else "")
+    return ReferenceUnknown(f"task {spec.task}: there is no {what} (there are: {listed or 'none'})")

@@ -128,10 +128,17 @@ def _tasks(tasks: Sequence[Mapping[str, Any]]) -> Table:
             Text(f"epoch {task['epoch']}" if task.get("epoch") else "", style="" if healthy else "yellow"),
             f"{counters.get('rows_full', 0):,}",
             f"{counters.get('changes_written', 0):,}",
-            f"{task['lag_s']:.1f} s" if task.get("lag_s") is not None else "",
+            lag(task),
             str(task.get("position") or ""),
         )
     return table
+
+
+def lag(task: Mapping[str, Any]) -> str:
+    """Nothing while no rows are to arrive: what a stopped or paused task had last grows old."""
+    if task["status"] != "Running" or task.get("lag_s") is None:
+        return ""
+    return f"{task['lag_s']:.1f} s"
 
 
 def screen(*, as_json: bool) -> Screen:

@@ -128,7 +128,7 @@ class Campaign:
     ) -> None:
         """Everything it makes is in `folder`; `told` hears a line per round."""
         self.folder, self.seed, self.round_s = folder, seed, round_s
-        self.weights, self.load, self.told = dict(weights), load or Load(synchronous=1), told
+        self.weights, self.load, self.told = dict(weights), load or Load(synchronous=1, pause_s=0.02), told
         self.result = Result(seed, datetime.now(UTC))
 
     def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
@@ -222,7 +222,7 @@ def _where(thread: threading.Thread) -> str:
 
 def _watch(victims: list[Victim], ending: threading.Event) -> None:
     """A reader of the targets, during the faults."""
-    while not ending.wait(0.05):
+    while not ending.wait(0.2):
         for victim in victims:
             victim.look()
 

@@ -157,7 +157,7 @@ class Tormentor(threading.Thread):
         wanted = self.victim.crossings(worker) + self.r.randint(1, 80)
         until = time.monotonic() + 1
         while self.victim.crossings(worker) < wanted and time.monotonic() < until:
-            time.sleep(0.001)
+            time.sleep(0.005)
         self._kill(worker)
 
     def _struck(self, point: str, provoke: Callable[[], object] | None = None) -> bool:
@@ -263,7 +263,7 @@ class Tormentor(threading.Thread):
         wanted = self.victim.crossings(worker) + self.r.randint(1, 80)
         until = time.monotonic() + 1
         while self.victim.crossings(worker) < wanted and time.monotonic() < until:
-            time.sleep(0.001)
+            time.sleep(0.005)
         if not self.victim.command(command):
             return
         status = self.victim.becomes("Paused", "Running", deadline_s=90)

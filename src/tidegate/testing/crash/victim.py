@@ -125,7 +125,7 @@ class Victim:
                     return worker
             if time.monotonic() > until:
                 raise Stuck(f"{self.name} ({self.status()}) has no worker that writes: {self._why()}")
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     # --- audits ---
 

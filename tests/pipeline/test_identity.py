@@ -74,8 +74,8 @@ def test_updates_and_deletes_are_followed(each_pair: Pair, identity: str, write:
         lambda: (
             pair.rows(f"select id, n, t from a order by {key}")
             == pair.arrived(
-                f"select id, n, t from (select distinct on ({key}) * from a order by {key}, _tidegate_position desc,"
-                f" _tidegate_op desc) x where _tidegate_op <> 'delete' order by {key}"
+                f"select id, n, t from (select distinct on ({key}) * from a order by {key}, _tidegate_position desc)"
+                f" x where _tidegate_op <> 'delete' order by {key}"
             )
         )
     )

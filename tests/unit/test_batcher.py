@@ -273,6 +273,25 @@ def test_without_a_key_an_update_is_a_delete_and_an_insert() -> None:
     assert [(row["v"], row["_tidegate_op"]) for row in found] == [("1", "delete"), ("2", "insert")]
 
 
+def test_positions_sort_the_delete_of_a_change_before_its_insert_and_both_before_the_next_change() -> None:
+    moved, back = update("b", "2", "y", old=("a", None, None)), update("a", "3", "z", old=("b", None, None))
+    for changes in (
+        [moved, back],
+        [update("2", old=("1",), table=KEYLESS), update("1", old=("2",), table=KEYLESS)],
+    ):
+        found = appended(*changes)
+        assert [row["_tidegate_op"] for row in found] == ["delete", "insert"] * 2
+        stamps = [row["_tidegate_position"] for row in found]
+        assert stamps == sorted(set(stamps))
+
+
+def test_a_side_that_comes_alone_has_the_position_of_its_change() -> None:
+    moved = update("b", "2", "y", old=("a", None, None))
+    for sides in ((True, False), (False, True)):
+        (row,) = appended(moved, sides=sides)
+        assert row["_tidegate_position"] == change_stamp(part(moved, commit=100), 0)
+
+
 def test_columns_without_a_name_are_left_out() -> None:
     (row,) = appended(insert("a", "1", "x"), stamp=Stamp("op", "", "", ""))
     assert row == {"k": "a", "v": "1", "big": "x", "op": "insert"}
@@ -288,6 +307,8 @@ def test_a_truncate_is_a_row_per_emptied_range() -> None:
     assert isinstance(step, Append)
     found = [row for batch in step.rows for row in rows(batch)]
     assert {row["_tidegate_op"] for row in found} == {"truncate"}
+    stamps = [row["_tidegate_position"] for row in found]
+    assert stamps == sorted(set(stamps))
     details = [row["_tidegate_detail"] and json.loads(row["_tidegate_detail"])["truncated"] for row in found]
     assert details == [
         {"after": None, "upto": ["m"], "kept": [["z"]]},

@@ -108,7 +108,10 @@ class _AppendGroup:
     table: TargetTable
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def add(self, op: Op, row: Row | None, part: LogPart, index: int, detail: dict[str, Any] | None = None) -> None:
+    def add(
+        self, op: Op, row: Row | None, part: LogPart, index: int, detail: dict[str, Any] | None = None, *, nth: int = 0
+    ) -> None:
+        """`nth` counts the rows of one change from 0."""
         names = self.table.source.names
         cells: Sequence[Cell] = row if row is not None else (None,) * len(names)
         left_out = [name for name, cell in zip(names, cells, strict=True) if cell is UNCHANGED]
@@ -118,7 +121,7 @@ class _AppendGroup:
         stamp = (
             str(op),
             instant(part.committed_at_us),
-            change_stamp(part, index),
+            change_stamp(part, index, nth),
             json.dumps(detail, ensure_ascii=False) if detail else None,
         )
         self.rows.append((*cells, *stamp))
@@ -129,9 +132,10 @@ class _AppendGroup:
         return Append(self.table, [record_batch(names, self.rows)] if self.rows else [])
 
 
-def change_stamp(part: LogPart, index: int) -> str:
-    """Sorts after every row read by the full copy before the transaction, and by order inside it."""
-    return f"{part.commit.sortable()}:1:{index:010d}"
+def change_stamp(part: LogPart, index: int, nth: int = 0) -> str:
+    """Sorts after every row read by the full copy before the transaction, and by order inside it. A change that becomes
+    several rows has them numbered behind the first: a key's delete sorts before the insert it belongs to."""
+    return f"{part.commit.sortable()}:1:{index:010d}" + (f":{nth:06d}" if nth else "")
 
 
 def instant(at_us: int) -> str:
@@ -187,8 +191,8 @@ class Batcher:
         group = self._group(table)
         ranges = None if chunks is None else [chunk.keys for chunk in chunks]
         if isinstance(group, _AppendGroup):
-            for keys in ranges or [KeyRange(None, None)]:
-                group.add(Op.TRUNCATE, None, part, index, _range_detail(keys, keep))
+            for nth, keys in enumerate(ranges or [KeyRange(None, None)]):
+                group.add(Op.TRUNCATE, None, part, index, _range_detail(keys, keep), nth=nth)
             return
         self._open.pop(table.name)
         kept = record_batch(table.key, keep) if keep else None
@@ -216,7 +220,7 @@ def _append(group: _AppendGroup, change: Change, old_side: bool, new_side: bool,
     if old_side and change.old is not None:
         group.add(Op.DELETE, change.old, part, index)
     if new_side and change.new is not None:
-        group.add(Op.INSERT, change.new, part, index)
+        group.add(Op.INSERT, change.new, part, index, nth=int(old_side))
 
 
 def _moves(change: Change) -> bool:

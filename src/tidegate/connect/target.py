@@ -25,8 +25,8 @@ class Stamp:
     """The columns append adds to a row; an empty name leaves that column out.
 
     `op` the operation's word, `committed_at` the source's commit time (timestamptz; for rows of the full copy the time
-    they were read), `position` a text of each row's own whose string order is the order of the changes, the
-    delete before the insert where one change is both, `detail` JSON or NULL: which large columns the log left out
+    they were read), `position` a text whose string order is the order of the changes, the delete before the
+    insert where one change is both, `detail` JSON or NULL: which large columns the log left out
     (`{"unchanged": ["doc"]}`), or which key range a truncate emptied, but for which keys
     (`{"truncated": {"after": ["10"], "upto": null, "kept": [["12"]]}}`).
     """

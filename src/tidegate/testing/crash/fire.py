@@ -43,6 +43,7 @@ MOVING = ("move.deciding", "move.recorded")
 LAUNCHING = ("worker.launching", "worker.launched")
 CLEANING = ("leftover.removing", "leftover.removed")
 TAKEN_DEADLINE_S = 4.0
+HELD_MAX_S = 2.0
 GONE_DEADLINE_S = 30.0
 
 
@@ -168,7 +169,9 @@ class Tormentor(threading.Thread):
             provoke()
         until = time.monotonic() + TAKEN_DEADLINE_S
         while (pid := self.stage.faults.taken(point)) is None:
-            if time.monotonic() > until and self.stage.faults.withdraw(point):
+            over_s = time.monotonic() - until
+            # Not there and not taken: who held it was killed by somebody else.
+            if over_s > 0 and (self.stage.faults.withdraw(point) or over_s > HELD_MAX_S):
                 return False
             time.sleep(0.005)
         self.tally.hit(self.stage.faults.trace(pid).last)
@@ -307,11 +310,11 @@ class Tormentor(threading.Thread):
         while points and not self.ending.is_set():
             for point in list(points):
                 pid = self.stage.faults.taken(point)
-                over = time.monotonic() > until
+                over_s = time.monotonic() - until
                 if pid is not None:
                     self.tally.hit(self.stage.faults.trace(pid).last)
                     self.tally.add("kills")
-                elif not (over and self.stage.faults.withdraw(point)):
+                elif not (over_s > 0 and (self.stage.faults.withdraw(point) or over_s > HELD_MAX_S)):
                     continue
                 points.discard(point)
             time.sleep(0.01)

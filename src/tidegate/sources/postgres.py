@@ -310,9 +310,9 @@ class PostgresSource(Source):
             name = pgtypes.read_name(connection, relation.oid)
             now = pgtypes.read_schema(connection, name, relation.oid) if name else None
             known = {column.name: column for column in now.columns} if now else {}
-            columns = []
+            columns, types = [], pgtypes.TypeReader(connection)
             for shown in relation.columns:
-                type = pgtypes.read_type(connection, shown.type_oid, shown.type_modifier)
+                type = types.read(shown.type_oid, shown.type_modifier)
                 column = known.get(shown.name)
                 same = column is not None and column.type == type
                 columns.append(column if same and column else Column(shown.name, type, varies=True))

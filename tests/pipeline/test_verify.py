@@ -99,8 +99,13 @@ def test_every_kind_of_change_keeps_them_equal(each_pair: Pair, write: str) -> N
         wrong = [one for one in found.values() if one["verdict"] == "different"]
         assert wrong == [], f"seed {SEED}"
     load.stop()
-    assert rig.error is None
-    assert set(verdicts(rig).values()) == {"equal"}, f"seed {SEED}"
+
+    def told_equal() -> bool:
+        found = set(verdicts(rig).values())
+        assert "different" not in found, f"seed {SEED}"
+        return found == {"equal"}  # the last TRUNCATE may still be on its way
+
+    rig.reaches(told_equal, f"all are told equal (seed {SEED})")
     assert "equal" in seen
 
 

@@ -15,7 +15,8 @@ REFERENCE = REPOSITORY / "docs" / "reference"
 
 
 @pytest.mark.parametrize("name", docs.PAGES)
-def test_a_generated_page_is_fresh(name: str) -> None:
+def test_a_generated_page_is_fresh(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
     assert (REFERENCE / name).read_text() == docs.PAGES[name](), "run `make docs` and commit the result"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ def _sqlite(url: URL) -> sa.Engine:
     def prepare(raw: Any, _: Any) -> None:
         raw.isolation_level = None  # Transactions are begun below, not guessed by the driver.
         # Full: an epoch or a snapshot that was stored is still there after a power failure (I1, I5).
-        for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+        _keep_wal(raw)
+        for pragma in ("synchronous = full", "foreign_keys = on"):
             raw.execute(f"pragma {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -139,6 +141,19 @@ def _sqlite(url: URL) -> sa.Engine:
         connection.exec_driver_sql("begin immediate" if writes else "begin")
 
     return engine
+
+
+def _keep_wal(raw: Any) -> None:
+    """Servers that make one file together: SQLite does not wait for the others where it changes the journal's mode."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            raw.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _postgres(url: URL) -> sa.Engine:

@@ -259,7 +259,7 @@ class PgLog(LogReader):
             self._follow()
         except TidegateError as error:
             self._failure = self._placed(error)
-        except Exception as error:  # noqa: BLE001  whatever ends the thread is handed to the writer
+        except BaseException as error:  # noqa: BLE001  whatever ends the thread is handed to the writer
             failure = SourceUnreachable(f"reading the log ended: {_reason(error)}")
             failure.__cause__ = error
             self._failure = self._placed(failure)

@@ -99,6 +99,8 @@ class Workload:
             thread.join(AWAY_MAX_S)
         if self._errors:
             raise self._errors[0]
+        if self.alive:
+            raise TimeoutError(f"a writer hangs for {AWAY_MAX_S:.0f} s: its commit or its lock is not granted")
 
     def _write(self, writer: int) -> None:
         r = random.Random(self.seed * 1_000 + writer)

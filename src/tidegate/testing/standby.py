@@ -50,7 +50,7 @@ class SlowStandby:
             connection = pq.PGconn.connect(f"{info} application_name={NAME} connect_timeout=2".encode())
             try:
                 if connection.status == pq.ConnStatus.OK:
-                    with suppress(psycopg.OperationalError):  # the server went away
+                    with suppress(psycopg.Error, ValueError, OSError):  # the server went away, and its socket
                         self._follow(connection)
             finally:
                 connection.finish()

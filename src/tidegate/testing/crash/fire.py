@@ -286,8 +286,7 @@ class Tormentor(threading.Thread):
                     if process is not None:
                         process.wait(10)
                 self.stage.restart_server()
-        self.victim.command("stop")
-        self.victim.becomes("Stopped", deadline_s=120)
+        self.victim.stop()
         self.victim.clear()
         self.epoch = 0
         points = {self.tally.rarest(COPYING, self.r), self.tally.rarest(HANDING, self.r)}

@@ -90,6 +90,15 @@ class Victim:
         task = self.stage.ask("GET", f"/tasks/{self.name}")["task"]
         return str((task.get("error") or {}).get("detail", task))
 
+    def stop(self) -> None:
+        """Ask again until it is Stopped: in the middle of another step the command is refused."""
+        until = time.monotonic() + 2 * DEADLINE_S
+        while (status := self.status()) != "Stopped":
+            if time.monotonic() > until:
+                raise Stuck(f"{self.name} is {status}, not Stopped: {self._why()}")
+            self.command("stop")
+            time.sleep(0.1)
+
     def clear(self) -> None:
         """A log of changes keeps what earlier runs appended; the audit is of one run."""
         if self.write != "append":
@@ -233,9 +242,7 @@ class Victim:
 
     def end(self) -> list[str]:
         """Stop it; what is left of it afterwards and must not be."""
-        if self.command("stop"):
-            self.becomes("Stopped", deadline_s=120)
-        self.becomes("Stopped", deadline_s=120)
+        self.stop()
         left: list[str] = []
         until = time.monotonic() + DEADLINE_S
         while time.monotonic() < until and (left := self._leftovers()):

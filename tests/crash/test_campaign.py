@@ -14,7 +14,7 @@ from tidegate.testing.crash.campaign import Campaign, random_seed
 from tidegate.testing.crash.fire import Tally
 
 SEED = int(os.environ.get("TIDEGATE_TEST_SEED") or random_seed())
-MINUTES_MAX = 8.0
+MINUTES_MAX = 12.0 if os.environ.get("TIDEGATE_LONG") else 3.0
 # More of what is asked for most often; what is rare is slow.
 WEIGHTS = {
     "kill": 8,
@@ -32,10 +32,10 @@ WEIGHTS = {
 LEAST = {"kills": 300, "pauses": 100, "forced_pauses": 100, "wire_cuts": 100, "server_crashes": 10, "zombies": 10}
 
 
-def missing(tally: Tally, share: float = 1.0) -> dict[str, int]:
+def missing(tally: Tally) -> dict[str, int]:
     """What has not happened often enough, and points at which nobody died."""
-    short = {kind: tally.counts[kind] for kind, least in LEAST.items() if tally.counts[kind] < least * share}
-    return short | {point: 0 for point in POINTS if not tally.points[point] and share == 1.0}
+    short = {kind: tally.counts[kind] for kind, least in LEAST.items() if tally.counts[kind] < least}
+    return short | {point: 0 for point in POINTS if not tally.points[point]}
 
 
 @pytest.mark.slow
@@ -46,6 +46,7 @@ def test_what_dies_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> No
     result = campaign.run(MINUTES_MAX, enough=lambda tally: not missing(tally))
     told = json.dumps(result.as_json("-"), indent=1)
     assert result.right, told
-    # On a slow machine the time is over first; a run that did too little proves nothing.
-    assert not missing(result.tally, 0.15), told
-    assert result.looks > 100, "nobody read the target while it happened"
+    # The time is over first, unless it is a long one; a run that did too little proves nothing.
+    few = [kind for kind, least in LEAST.items() if least >= 100 and result.tally.counts[kind] < least / 10]
+    assert not few, told
+    assert result.looks > 50, "nobody read the target while it happened"

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.lanes import long
 from faults.whole import RIM, eventually, whole
 from tidegate.testing.servers import PostgresServer
+
+pytestmark = long
 
 HOUR_S, DAY_S = 3_600, 86_400
 IN_2045_S = 19 * 365 * DAY_S

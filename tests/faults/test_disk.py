@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from faults.lanes import long
 from faults.whole import eventually, whole
 from tidegate.testing.servers import PostgresServer
 from tidegate.testing.site import Refused
+
+pytestmark = long
 
 
 class SmallDisk:

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from faults.lanes import long
 from faults.whole import HarmedSite, Whole, eventually, whole
 from tidegate.faultpoint import VARIABLE
 from tidegate.model.lifecycle import MOVES
 from tidegate.testing.faults import Faults
 from tidegate.testing.servers import PostgresServer, free_port
+
+pytestmark = long
 
 LEGAL = {(str(source), move.name, str(move.target)) for move in MOVES for source in move.sources}
 STORES = ["sqlite", "postgresql"]

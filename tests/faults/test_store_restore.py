@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.lanes import long
 from faults.whole import Whole, ended, eventually, whole
 from tidegate.testing.servers import PostgresServer
+
+pytestmark = long
 
 
 class Yesterday:

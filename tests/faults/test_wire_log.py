@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from faults.lanes import long
 from faults.wired import Wired
 from tidegate.connect import pgreplication
 from tidegate.connect.pgposition import PgPosition, parse_lsn
@@ -20,6 +21,8 @@ from tidegate.model.schema import TableName
 from tidegate.sources.postgres import PostgresSource
 from tidegate.testing.proxy import Then, Watch
 from tidegate.testing.servers import PostgresServer
+
+pytestmark = long
 
 RUN = "abcdef_t1r1"
 SEED = 77

@@ -14,12 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from faults.keeping import Kept, kept
+from faults.lanes import long
 from faults.wired import TABLES, Wired, Workload, becomes_exact, newest
 from tidegate.connect.config import parse_config
 from tidegate.errors import Retry, SourceLogBroken
 from tidegate.sources.postgres import PostgresSource
 from tidegate.testing.servers import PostgresServer, available
 from tidegate.testing.wire import Way
+
+pytestmark = long
 
 SEED = 9_118
 # A server so impatient that a reader who answers only between two statements loses it.

@@ -433,7 +433,7 @@ def _said(message: bytes) -> str:
     return lines[0] if lines else "no reason given"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """libpq's own words about a connection, which hold no value; of anything else no more than what it is (I8)."""
     lines = str(error).strip().splitlines() if isinstance(error, OperationalError) and error.sqlstate is None else []
     return lines[0].strip() if lines else type(error).__name__

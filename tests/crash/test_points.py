@@ -85,7 +85,8 @@ def begins_again(rig: Rig, deaths: Deaths) -> None:
 @pytest.mark.parametrize("write", ["upsert", "append"])
 @pytest.mark.parametrize("point", POINTS_HERE)
 def test_a_worker_that_died_here_is_followed_by_one_that_ends_equal(pair: Pair, point: str, write: str) -> None:
-    load = Load(pair.source_conninfo, SEED, writers=2, truncates=write == "upsert")
+    # No TRUNCATE: readers cut off often while tables are truncated can lead PostgreSQL to "could not map filenumber".
+    load = Load(pair.source_conninfo, SEED, writers=2, truncates=False)
     load.fill(80)
     rig = pair.rig([f"public.{table}" for table in KEYED], write=write, snapshots={"every": "1s"})
     load.start()

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from e2e.shop import Shop
-from e2e.site import Site
 from tidegate.testing.servers import PostgresServer
+from tidegate.testing.site import Site
 
 NewDatabase = Callable[..., str]
 

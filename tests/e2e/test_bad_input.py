@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from e2e.conftest import NewDatabase, World
-from e2e.site import Refused, Site, eventually
 from tidegate.testing.servers import PostgresServer
+from tidegate.testing.site import Refused, Site, eventually
 
 
 @pytest.fixture(scope="module")

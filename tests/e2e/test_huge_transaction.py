@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from e2e.conftest import World
-from e2e.site import eventually
+from tidegate.testing.site import eventually
 
 ROWS = 1_000_000
 MEMORY_MAX_BYTES = 512 << 20

@@ -11,7 +11,7 @@ import pytest
 
 from e2e.conftest import World
 from e2e.shop import TOTAL, audit_append
-from e2e.site import Refused, eventually
+from tidegate.testing.site import Refused, eventually
 
 SEED = 20_260
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from e2e.conftest import World
-from e2e.site import eventually
 from tidegate.connect.pgposition import parse_lsn
+from tidegate.testing.site import eventually
 
 
 def test_a_running_task_tells_where_the_log_ends_and_how_far_it_is_behind(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e.conftest import World
-from e2e.site import Refused, eventually
+from tidegate.testing.site import Refused, eventually
 
 
 def test_a_dropped_target_table_is_not_taken_for_the_empty_one_made_in_its_place(world: World) -> None:

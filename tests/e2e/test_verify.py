@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from e2e.conftest import World
-from e2e.site import Refused, eventually
+from tidegate.testing.site import Refused, eventually
 
 
 def verified(world: World, *words: str) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -229,11 +228,6 @@ def _watch(victims: list[Victim], ending: threading.Event) -> None:
 
 def random_seed() -> int:
     return random.SystemRandom().randrange(2**31)
-
-
-def missing(points: Counter[str], names: tuple[str, ...], least: int) -> list[str]:
-    """Points struck less often than `least`."""
-    return [name for name in names if points[name] < least]
 
 
 def tell(line: str) -> None:

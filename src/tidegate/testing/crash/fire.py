@@ -131,8 +131,8 @@ class Tormentor(threading.Thread):
                 self.victim.command("run")
             time.sleep(0.03)
 
-    def gone(self, pid: int, since: float) -> None:
-        """Wait until the process has ended and another one writes for the run."""
+    def gone(self, pid: int) -> None:
+        """Wait until the process has ended."""
         until = time.monotonic() + GONE_DEADLINE_S
         while any(worker.pid == pid for worker in self.stage.site.processes()):
             if time.monotonic() > until:
@@ -211,7 +211,7 @@ class Tormentor(threading.Thread):
             finally:
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGCONT)
-        self.gone(worker.pid, time.monotonic())
+        self.gone(worker.pid)
         self.epoch = worker.epoch
         self.tally.add("zombies")
 

@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 import psycopg
 
-from tidegate.faultpoint import POINTS
 from tidegate.model.lifecycle import MOVES
 from tidegate.testing.crash.stage import Stage
 from tidegate.testing.faults import Trace
@@ -269,7 +268,3 @@ _READ = {
     "ledger": "select writer, n, note from {place} order by writer, n",
     "item": "select k, change, note, big from {place} order by k",
 }
-SERVER_POINTS = tuple(
-    name for name in POINTS if name.partition(".")[0] in ("move", "store", "worker") or name.startswith("leftover")
-)
-WORKER_POINTS = tuple(name for name in POINTS if name not in SERVER_POINTS)

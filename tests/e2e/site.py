@@ -1,5 +1,0 @@
-"""See `tidegate.testing.site`."""
-
-from tidegate.testing.site import Refused, Site, eventually
-
-__all__ = ["Refused", "Site", "eventually"]

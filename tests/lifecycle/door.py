@@ -106,7 +106,7 @@ class HttpDoor:
 
     def heartbeat(self, session: Bearer, beat: Beat) -> Orders:
         said = self._worker(session, "heartbeat", asdict(beat))
-        return Orders(said.intent, said.snapshot)
+        return Orders(said.intent, said.snapshot, pause=said.pause)
 
     def store_snapshot(self, session: Bearer, **said: Any) -> int:
         stored: int = self._worker(session, "snapshot", said).id

@@ -375,6 +375,22 @@ def test_a_pause_that_takes_too_long_is_running_again_and_forced_pause_is_the_wa
     assert "force-pause" in world.view(task).commands
 
 
+def test_that_an_earlier_pause_failed_does_not_end_a_later_one(world: World) -> None:
+    task, worker = world.running()
+    world.command(task, "pause")
+    first = worker.beat().pause
+    worker.say("pause_failed", pause=first)
+    world.clock.advance(0.01)
+    world.command(task, "pause")
+    second = worker.beat().pause
+    assert second != first
+    worker.say("pause_failed", pause=first)
+    assert world.state(task) == "pausing"
+    worker.say("pause_failed", pause=second)
+    assert world.state(task) == "running"
+    assert worker.beat().pause is None
+
+
 def test_a_worker_that_drains_after_the_deadline_is_told_no(world: World) -> None:
     task, worker = world.running()
     world.command(task, "pause")

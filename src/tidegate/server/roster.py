@@ -143,7 +143,10 @@ class Roster(Operations):
             error=dict(beat.error) if beat.error else None,
         )
         self.attendance.hear(session.run_id, session.epoch, self.clock.ticks(), report)
-        return Orders("pause" if standing.state is State.PAUSING else "run", standing.snapshot_request)
+        pausing = standing.state is State.PAUSING
+        return Orders(
+            "pause" if pausing else "run", standing.snapshot_request, pause=standing.state_since if pausing else None
+        )
 
     def store_snapshot(
         self,
@@ -224,7 +227,9 @@ class Roster(Operations):
             case "drained":
                 self._drained(tx, now_in, run, facts)
             case "pause_failed":
-                if now_in.task.state is not State.RUNNING:  # it came too late: the deadline was faster
+                # Not one that came too late: the deadline was faster, and another pause may be under way by now.
+                meant = facts.get("pause") in (None, now_in.task.state_since)
+                if now_in.task.state is not State.RUNNING and meant:
                     self._worker_move(tx, now_in, name, error=error, facts=facts, intent="run")
             case "gave_up" | "open_failed":
                 self.fail(tx, now_in, run, error or problem(TidegateError("the worker gave no reason")), facts)

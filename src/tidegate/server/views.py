@@ -370,9 +370,11 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """A heartbeat's answer: `run`, `pause` or `drain`, the id of a snapshot asked for by a person, and a comparison
-    asked for (`id` and its options)."""
+    """A heartbeat's answer: `run`, `pause` or `drain`, the id of a snapshot asked for by a person, a comparison asked
+    for (`id` and its options), and which pause is meant: when it was asked for, as a Unix time in seconds. A pause that
+    failed may be asked for again before the next heartbeat."""
 
     intent: str
     snapshot: str | None
     verify: Json | None = None
+    pause: float | None = None

@@ -73,6 +73,7 @@ class Standing:
     epoch: int | None
     """The one that may speak now; None: none may."""
     state: State
+    state_since: float
     snapshot_request: str | None
 
 
@@ -81,12 +82,12 @@ def standing(tx: Connection, run_id: int) -> Standing | None:
     row = tx.execute(_STANDING, {"the_run": run_id}).one_or_none()
     if row is None:
         return None
-    epoch, token_hash, state, request = row
-    return Standing(epoch if token_hash is not None else None, State(state), request)
+    epoch, token_hash, state, since, request = row
+    return Standing(epoch if token_hash is not None else None, State(state), since, request)
 
 
 _STANDING = (
-    select(run.c.epoch, run.c.token_hash, task.c.state, run.c.snapshot_request)
+    select(run.c.epoch, run.c.token_hash, task.c.state, task.c.state_since, run.c.snapshot_request)
     .join(task, task.c.run_id == run.c.id)
     .where(run.c.id == bindparam("the_run"))
 )

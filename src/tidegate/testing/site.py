@@ -60,6 +60,8 @@ class Site:
         self.settings = {"heartbeat-s": "0.1", "reconcile-interval-s": "0.1", "default-group-units": "20"} | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.client: httpx.Client | None = None
+        # Without reading all of the machine's certificates, each time somebody asks whether the server is there.
+        self._probe = httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=False)
         self._others: set[int] = set()
         """Processes that are none of this site's workers: they are not looked at again."""
 
@@ -92,7 +94,7 @@ class Site:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "server.out").read_text()
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/api/v1/health", trust_env=False).status_code == 200
+            return self._probe.get("/api/v1/health").status_code == 200
         return False
 
     def kill(self) -> None:
@@ -109,6 +111,7 @@ class Site:
         for pid in self.workers():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._probe.close()
         with suppress(Exception):
             self.process.terminate()
             self.process.wait(10)

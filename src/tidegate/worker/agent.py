@@ -59,6 +59,8 @@ class Agent:
         self._recovering: TidegateError | None = None
         self._snapshot_position: str | None = None
         self._draining = False
+        self._pause: float | None = None
+        """Which pause was asked for last."""
         self._heard_at = self._worked_at = time.monotonic()
         """When the server last answered, and when the run was last seen at work."""
 
@@ -91,6 +93,8 @@ class Agent:
 
     def event(self, name: str, facts: dict[str, Any]) -> None:
         log.info(name, **facts)
+        if name == "pause_failed":
+            facts = facts | {"pause": self._pause}
         self._outbox.event(name, **facts)
 
     # --- the run ---
@@ -211,7 +215,7 @@ class Agent:
                 # No snapshot can be written while an end is away: the pause fails, Forced Pause is the way.
                 self._desk.stay()
                 reason = self._recovering.detail if self._recovering else "the run is recovering"
-                self._outbox.event("pause_failed", self._recovering, reason=reason)
+                self._outbox.event("pause_failed", self._recovering, reason=reason, pause=self._pause)
             time.sleep(0.02)
         return False
 
@@ -231,7 +235,6 @@ class Agent:
     # --- heartbeats ---
 
     def _beat(self, every_s: float) -> None:
-        paused_for: str | None = None
         while not self._ended.wait(every_s):
             if self._recovering is None:
                 self._worked_at = time.monotonic()
@@ -249,11 +252,11 @@ class Agent:
                 log.warning("heartbeat.refused", code=error.code, detail=error.detail)
                 continue
             intent = orders.get("intent")
-            if intent == "pause" and paused_for != "pause":
+            if intent == "pause" and self._pause != orders.get("pause"):
+                self._pause = orders.get("pause")
                 self._desk.pause()
             elif intent == "drain":
                 self.drain()
-            paused_for = intent
             if orders.get("snapshot") is not None:
                 self._desk.ask_snapshot(str(orders["snapshot"]))
             if orders.get("verify") is not None:

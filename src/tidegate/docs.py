@@ -241,6 +241,7 @@ def faultpoints() -> str:
 
 _RUN = ("minutes", "seed", "kills", "pauses", "forced_pauses", "zombies", "wire_cuts", "server_crashes")
 _FOUND = ("rows", "lost", "doubled", "torn", "old_epoch_writes")
+_TIMES = ("noticed_s", "resumed_s", "recovered_s", "settled_s")
 
 
 def crash_runs(results: Path = RESULTS) -> str:
@@ -250,18 +251,22 @@ def crash_runs(results: Path = RESULTS) -> str:
         "",
         "From the files in `bench/results`. What a run does and counts: [reliability](../explain/reliability.md).",
         "With no failure in *n* deaths, the rate of failures is below 3/*n* with 95 % confidence; it is never zero.",
+        "Times are p50 / p99 / max in seconds: from a worker's death until another one begins (`noticed`) and from then",
+        "until it has written (`resumed`), where nothing else happened meanwhile; both together whatever happened",
+        "(`recovered`); from the last fault of a round until every copy was equal (`settled`).",
         "",
     ]
     found = sorted(results.glob("crash-*.json"), reverse=True)
     if not found:
         return _page([*lines, "No run has been committed yet."])
-    head = ("date", "commit", *(name.replace("_", " ") for name in (*_RUN, *_FOUND)), "resumed, p50 / p99")
+    head = ("date", "commit", *(name.replace("_", " ") for name in (*_RUN, *_FOUND, *_TIMES)))
     rows = []
     for path in found:
         run = json.loads(path.read_text())
-        spread = run.get("resumed_s") or {}
         counts = (f"{run[name]:,}" if name != "seed" else str(run[name]) for name in (*_RUN, *_FOUND))
-        rows.append((run["began"][:10], run["commit"], *counts, f"{spread.get('p50')} s / {spread.get('p99')} s"))
+        spreads = (run.get(name) or {} for name in _TIMES)
+        times = (f"{spread.get('p50')} / {spread.get('p99')} / {spread.get('max')}" for spread in spreads)
+        rows.append((run["began"][:10], run["commit"], *counts, *times))
     return _page([*lines, *_table(head, rows)])
 
 

@@ -19,7 +19,8 @@ class Line:
     """A server whose operator asks for a second pause as soon as the first has failed, before the next heartbeat."""
 
     def __init__(self) -> None:
-        nowhere = {"kind": "postgres", "config": {"host": "127.0.0.1", "port": free_port(), "database": "a", "user": "a"}}
+        config = {"host": "127.0.0.1", "port": free_port(), "database": "a", "user": "a"}
+        nowhere = {"kind": "postgres", "config": config}
         self.given = {
             "run": {"key": "k_t1r1", "number": 1, "epoch": 1},
             "state": "running",

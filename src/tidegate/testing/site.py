@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from tidegate.faultpoint import VARIABLE
 from tidegate.testing.servers import free_port
 
 DEADLINE_S = 60.0
+# Trusts nobody, so it need not read all of the machine's certificates each time a site is made.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def eventually(holds: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -60,8 +63,7 @@ class Site:
         self.settings = {"heartbeat-s": "0.1", "reconcile-interval-s": "0.1", "default-group-units": "20"} | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.client: httpx.Client | None = None
-        # Without reading all of the machine's certificates, each time somebody asks whether the server is there.
-        self._probe = httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=False)
+        self._probe = httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=NO_TLS)
         self._others: set[int] = set()
         """Processes that are none of this site's workers: they are not looked at again."""
 

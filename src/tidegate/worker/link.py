@@ -20,6 +20,7 @@ class Link:
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
             trust_env=False,
+            verify=url.startswith("https:"),  # reading all of the machine's certificates takes 20 ms of a start
         )
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

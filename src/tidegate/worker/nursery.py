@@ -24,6 +24,7 @@ import structlog
 
 from tidegate import logs
 from tidegate.worker.__main__ import main as work
+from tidegate.worker.link import Link
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ def preload() -> None:
                 importlib.import_module(f"{package}.{module.name}")
             except ImportError as error:
                 log.info("nursery.left_out", connector=module.name, lacks=error.name)
+    Link("http://localhost", "").close()  # the transport is imported with the first client
     gc.collect()
     gc.freeze()  # a collection in a worker must not touch, and so copy, what all share
 

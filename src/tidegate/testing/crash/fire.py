@@ -55,8 +55,12 @@ class Tally:
     """Kind of fault → how often."""
     points: Counter[str] = field(default_factory=Counter)
     """Fault point → how often it was the last one crossed before a kill."""
+    noticed_s: list[float] = field(default_factory=list)
+    """From a worker's death until another one of the run has begun, where nothing else happened meanwhile."""
     resumed_s: list[float] = field(default_factory=list)
-    """From a worker's death until another one of the run wrote."""
+    """From then until it wrote."""
+    recovered_s: list[float] = field(default_factory=list)
+    """From a worker's death until another one of the run wrote, whatever happened meanwhile."""
     failures: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -148,9 +152,16 @@ class Tormentor(threading.Thread):
         self.tally.hit(self.victim.trace(worker).last)
         self.tally.add("kills")
         self.epoch = worker.epoch
-        self.victim.at_work(newer_than=worker.epoch)
+        troubles = self.stage.troubles
+        heir = self.victim.heir(worker.epoch)
+        noticed = time.monotonic()
+        writing = self.victim.at_work(newer_than=worker.epoch)
+        now = time.monotonic()
         with self.tally.lock:
-            self.tally.resumed_s.append(time.monotonic() - began)
+            self.tally.recovered_s.append(now - began)
+            if self.stage.troubles == troubles and writing.epoch == heir.epoch == worker.epoch + 1:
+                self.tally.noticed_s.append(noticed - began)
+                self.tally.resumed_s.append(now - noticed)
 
     def kill(self) -> None:
         """Some crossings further, wherever that is."""
@@ -219,6 +230,7 @@ class Tormentor(threading.Thread):
 
     def kill_server(self) -> None:
         with self.stage.server_lock:
+            self.stage.troubles += 1
             self.stage.site.kill()
             self.tally.add("kills")
             self.tally.add("server_kills")
@@ -331,6 +343,7 @@ class Tormentor(threading.Thread):
                 time.sleep(0.005)
             rule.times = 0
         else:
+            self.stage.troubles += 1
             wire.reset()
         self.tally.add("wire_cuts", wire.counts.cuts - before)
         writes = self.victim.crossings(worker)

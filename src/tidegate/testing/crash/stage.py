@@ -55,6 +55,9 @@ class Stage:
         """Held by whoever ends the server, or needs it to stay."""
         self.database_lock = threading.RLock()
         """The same for the databases."""
+        self.troubles = 0
+        """How often something began or ended that keeps every task from going on: what is timed meanwhile says little
+        of the product."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -89,6 +92,7 @@ class Stage:
             process = self.site.process
             if process is None or process.poll() is not None:
                 self.site.start()
+                self.troubles += 1
 
     # --- databases ---
 
@@ -120,8 +124,10 @@ class Stage:
     def crash(self, which: PostgresServer) -> None:
         """The database server dies, all its processes with it, and starts again."""
         with self.database_lock:
+            self.troubles += 1
             which.kill()
             which.start()
+            self.troubles += 1
 
 
 def patiently(do: Callable[[], Any], what: str, deadline_s: float = PATIENCE_S) -> Any:

@@ -122,6 +122,15 @@ class Victim:
     def crossings(self, worker: WorkerProcess) -> int:
         return sum(self.trace(worker).counts.values())
 
+    def heir(self, epoch: int) -> WorkerProcess:
+        """The next worker after that epoch, which may not have done anything yet."""
+        until = time.monotonic() + DEADLINE_S
+        while (worker := self.worker()) is None or worker.epoch <= epoch:
+            if time.monotonic() > until:
+                raise Stuck(f"{self.name} ({self.status()}) gets no worker after epoch {epoch}: {self._why()}")
+            time.sleep(0.02)
+        return worker
+
     def at_work(self, deadline_s: float = DEADLINE_S, newer_than: int = 0) -> WorkerProcess:
         """A worker that has written something, of a later epoch than `newer_than`."""
         until = time.monotonic() + deadline_s

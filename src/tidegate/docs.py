@@ -251,8 +251,8 @@ def crash_runs(results: Path = RESULTS) -> str:
         "",
         "From the files in `bench/results`. What a run does and counts: [reliability](../explain/reliability.md).",
         "With no failure in *n* deaths, the rate of failures is below 3/*n* with 95 % confidence; it is never zero.",
-        "Times are p50 / p99 / max in seconds: from a worker's death until another one begins (`noticed`) and from then",
-        "until it has written (`resumed`), where nothing else happened meanwhile; both together whatever happened",
+        "Times are p50 / p99 / max in seconds: from a worker's death until another one begins (`noticed`) and from",
+        "then until it has written (`resumed`), where nothing else happened meanwhile; both together whatever happened",
         "(`recovered`); from the last fault of a round until every copy was equal (`settled`).",
         "",
     ]
@@ -264,8 +264,8 @@ def crash_runs(results: Path = RESULTS) -> str:
     for path in found:
         run = json.loads(path.read_text())
         counts = (f"{run[name]:,}" if name != "seed" else str(run[name]) for name in (*_RUN, *_FOUND))
-        spreads = (run.get(name) or {} for name in _TIMES)
-        times = (f"{spread.get('p50')} / {spread.get('p99')} / {spread.get('max')}" for spread in spreads)
+        spreads = (run.get(name) for name in _TIMES)
+        times = (f"{spread['p50']} / {spread['p99']} / {spread['max']}" if spread else "–" for spread in spreads)
         rows.append((run["began"][:10], run["commit"], *counts, *times))
     return _page([*lines, *_table(head, rows)])
 

@@ -27,17 +27,17 @@ ROUND_S = 120.0
 JOIN_DEADLINE_S = 150.0
 # How often each kind comes, relative to the others.
 WEIGHTS: Mapping[str, float] = {
-    "kill": 30,
+    "kill": 27,
     "kill_at_point": 18,
     "kill_twice": 7,
-    "kill_server": 0.7,
-    "kill_server_at_point": 3.5,
-    "pause": 12,
+    "kill_server": 0.5,
+    "kill_server_at_point": 3.2,
+    "pause": 17,
     "forced_pause": 12,
-    "zombie": 4.5,
-    "wire_cut": 11,
-    "server_crash": 5.2,
-    "copy_again": 5,
+    "zombie": 3,
+    "wire_cut": 13,
+    "server_crash": 3,
+    "copy_again": 4.5,
 }
 TRANSACTIONS_MIN_S = 2.0
 """A round whose source saw fewer transactions a second than this has shown nothing."""

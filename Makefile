@@ -10,7 +10,7 @@ SERVERS_READY := .venv/servers-$(HERE)
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crash saboteurs bench format docs lock servers clean
+.PHONY: help demo test check crash soak saboteurs bench format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 
 crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one): deaths, cuts and pauses, then an audit
 	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
+
+soak: $(PYTHON_READY) $(SERVERS_READY) ## Let it run in peace for MINUTES=60, and show what its memory does
+	@$(VENV) -m tidegate.testing.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
 
 saboteurs: $(PYTHON_READY) $(SERVERS_READY) ## Break one guard at a time in a copy, and show that the tests notice
 	@$(VENV) tools/saboteurs.py $(ARGS)

@@ -14,7 +14,7 @@ from tidegate.testing.crash.campaign import Campaign, random_seed
 from tidegate.testing.crash.fire import Tally
 
 SEED = int(os.environ.get("TIDEGATE_TEST_SEED") or random_seed())
-MINUTES_MAX = 12.0 if os.environ.get("TIDEGATE_LONG") else 3.0
+MINUTES_MAX = 12.0
 # More of what is asked for most often; what is rare is slow.
 WEIGHTS = {
     "kill": 8,
@@ -46,7 +46,5 @@ def test_what_dies_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> No
     result = campaign.run(MINUTES_MAX, enough=lambda tally: not missing(tally))
     told = json.dumps(result.as_json("-"), indent=1)
     assert result.right, told
-    # The time is over first, unless it is a long one; a run that did too little proves nothing.
-    few = [kind for kind, least in LEAST.items() if least >= 100 and result.tally.counts[kind] < least / 10]
-    assert not few, told
+    assert not missing(result.tally), told  # a run that did too little proves nothing
     assert result.looks > 50, "nobody read the target while it happened"

@@ -8,20 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tidegate.testing.crash.campaign import ROUND_S, Campaign, random_seed, tell
-
-
-def _commit() -> str:
-    try:
-        said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return said.stdout.strip()
+from tidegate.testing.crash.campaign import ROUND_S, Campaign, commit, random_seed, tell
 
 
 def main() -> int:
@@ -35,10 +26,10 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="tidegate-crash-"))
     tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}")
     result = Campaign(folder, seed, round_s=given.round_seconds, told=tell).run(given.minutes)
-    said = json.dumps(result.as_json(commit := _commit()), indent=1, ensure_ascii=False)
+    said = json.dumps(result.as_json(at := commit()), indent=1, ensure_ascii=False)
     if given.results is not None:
         given.results.mkdir(parents=True, exist_ok=True)
-        (given.results / f"crash-{result.began:%Y%m%d}-{commit}.json").write_text(said + "\n")
+        (given.results / f"crash-{result.began:%Y%m%d}-{at}.json").write_text(said + "\n")
     else:
         sys.stdout.write(said + "\n")
     if result.right:

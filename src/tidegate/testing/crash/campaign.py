@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -230,6 +231,15 @@ def _watch(victims: list[Victim], ending: threading.Event) -> None:
 
 def random_seed() -> int:
     return random.SystemRandom().randrange(2**31)
+
+
+def commit() -> str:
+    """Of the checkout one stands in."""
+    try:
+        said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return said.stdout.strip()
 
 
 def tell(line: str) -> None:

@@ -64,8 +64,11 @@ class Victim:
 
     # --- commands ---
 
+    def task(self) -> dict[str, Any]:
+        return dict(self.stage.ask("GET", f"/tasks/{self.name}")["task"])
+
     def status(self) -> str:
-        return str(self.stage.ask("GET", f"/tasks/{self.name}")["task"]["status"])
+        return str(self.task()["status"])
 
     def command(self, command: str) -> bool:
         """Whether it was taken; a server that died on it may have taken it all the same."""
@@ -86,7 +89,7 @@ class Victim:
         return status
 
     def _why(self) -> str:
-        task = self.stage.ask("GET", f"/tasks/{self.name}")["task"]
+        task = self.task()
         return str((task.get("error") or {}).get("detail", task))
 
     def stop(self) -> None:

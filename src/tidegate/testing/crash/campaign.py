@@ -33,11 +33,11 @@ WEIGHTS: Mapping[str, float] = {
     "kill_twice": 7,
     "kill_server": 0.5,
     "kill_server_at_point": 3.2,
-    "pause": 17,
-    "forced_pause": 12,
-    "zombie": 3,
-    "wire_cut": 13,
-    "server_crash": 3,
+    "pause": 14,
+    "forced_pause": 11,
+    "zombie": 3.6,
+    "wire_cut": 17,
+    "server_crash": 2.6,
     "copy_again": 4.5,
 }
 TRANSACTIONS_MIN_S = 2.0

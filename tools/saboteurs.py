@@ -161,7 +161,7 @@ SABOTEURS = (
     Saboteur(
         "shapes_of_today",
         "changes are read with the columns the table had first",
-        "connect/pgreplication.py",
+        "connect/pgassembly.py",
         "        if self._tables.get(relation.oid) == table:\n",
         "        if relation.oid in self._tables:\n",
         ("tests/contract/test_postgres_source.py", "tests/pipeline/test_schema_change.py"),
@@ -177,7 +177,7 @@ SABOTEURS = (
     Saboteur(
         "advance_inside_a_transaction",
         "a part of a large transaction counts as the whole",
-        "connect/pgreplication.py",
+        "connect/pgassembly.py",
         "        return self._cut(begin, False, PgPosition(self._reached, begin.commit_lsn, self._count))\n",
         "        return self._cut(begin, False, PgPosition(begin.commit_lsn + 1))\n",
         ("tests/contract/test_postgres_source.py", "tests/pipeline/test_resume.py"),

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from fixtures.postgres import NewDatabase
+from tidegate.connect import pgedges
 from tidegate.connect.config import parse_config
 from tidegate.sources import postgres
 from tidegate.testing.servers import PostgresServer
@@ -45,6 +46,6 @@ class TestPostgresSource(SourceContract):
     @contextmanager
     def small_chunks(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(postgres, "CHUNK_BYTES", 1_000)
-            patch.setattr(postgres, "CHUNK_ROWS_MIN", 50)
+            patch.setattr(pgedges, "CHUNK_BYTES", 1_000)
+            patch.setattr(pgedges, "CHUNK_ROWS_MIN", 50)
             yield

@@ -16,8 +16,8 @@ from pipeline.load import KEYED, Load
 from pipeline.pairs import Pair
 from pipeline.rig import Rig, eventually
 from tidegate import faultpoint
+from tidegate.connect import pgedges
 from tidegate.faultpoint import POINTS
-from tidegate.sources import postgres as postgres_source
 from tidegate.testing.servers import PostgresServer, newest
 
 PARTS = ("run", "chunk", "handoff", "batch", "snapshot", "source")
@@ -44,8 +44,8 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def pair(server: PostgresServer, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     pair = Pair(server, database(server), database(server))
     yield pair
     faultpoint.arm(None)

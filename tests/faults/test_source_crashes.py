@@ -15,7 +15,7 @@ from faults.keeping import kept
 from faults.lanes import long
 from pipeline.load import KEYED
 from pipeline.rig import eventually
-from tidegate.sources import postgres as postgres_source
+from tidegate.connect import pgedges
 from tidegate.testing.downfall import Downfall
 from tidegate.testing.servers import PostgresServer, newest
 
@@ -25,8 +25,8 @@ SETTINGS = {"max_prepared_transactions": 20, "deadlock_timeout": "100ms"}
 @pytest.fixture
 def falling(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     """A server that makes durable what it says is, and tables that are copied in many chunks."""
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     with PostgresServer(newest(), settings=SETTINGS, fsync=True) as server:
         yield server
 

@@ -14,7 +14,7 @@ import pytest
 from faults.keeping import kept
 from faults.lanes import long
 from pipeline.pairs import Pair
-from tidegate.sources import postgres as postgres_source
+from tidegate.connect import pgedges
 from tidegate.testing.servers import PostgresServer, newest
 
 
@@ -116,8 +116,8 @@ def key(sort: str, i: int) -> tuple[object, ...]:
 def test_keys_of_this_kind_are_exact_under_random_load_and_cuts(
     pair: Pair, sort: str, write: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 10)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 10)
     columns, names = KEYS[sort]
     pair.source.execute(f"create sequence op; create table public.a ({columns}, op bigint, primary key ({names}))")
     slots = ", ".join(["%s"] * (columns.count(",") + 1))

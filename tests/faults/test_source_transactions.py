@@ -13,9 +13,9 @@ from pipeline.load import KEYED, Load
 from pipeline.pairs import DuckPair, Pair
 from pipeline.rig import Rig, eventually
 from pipeline.steering import Steering, high
+from tidegate.connect import pgedges
 from tidegate.connect.pgposition import parse_lsn
 from tidegate.errors import ObjectMissing, PositionLost, SourceSchemaChange
-from tidegate.sources import postgres as postgres_source
 from tidegate.testing.servers import PostgresServer, newest
 from tidegate.testing.standby import NAME, SlowStandby
 
@@ -130,8 +130,8 @@ def test_commits_that_wait_for_a_slow_standby_are_not_missed(
     postgres: PostgresServer, database: Callable[..., str], write: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are in the log before any snapshot sees them."""
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     settings = {"max_prepared_transactions": 20, "deadlock_timeout": "100ms", "synchronous_standby_names": NAME}
     with PostgresServer(newest(), settings=settings) as server, SlowStandby(server):
         pair = Apart(server, postgres, database())

@@ -13,7 +13,7 @@ from faults.apart import Apart
 from faults.lanes import long
 from pipeline.load import KEYED, SCHEMA, Load
 from pipeline.rig import Rig
-from tidegate.sources import postgres as postgres_source
+from tidegate.connect import pgedges
 from tidegate.testing.binaries import available
 from tidegate.testing.servers import PostgresServer
 
@@ -55,8 +55,8 @@ def jump(server: PostgresServer, next_id: int) -> None:
 
 @pytest.fixture(params=[ROUND - 400, ROUND + 2_000], ids=["crossed in the copy", "past it"])
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     binaries = with_resetwal()
     if binaries is None:
         pytest.skip("no server here comes with pg_resetwal")

@@ -11,15 +11,15 @@ from faults.crashes import survive
 from faults.keeping import kept
 from faults.lanes import long
 from pipeline.rig import eventually
+from tidegate.connect import pgedges
 from tidegate.errors import TargetConflict, TargetUnreachable
-from tidegate.sources import postgres as postgres_source
 from tidegate.testing.servers import PostgresServer, newest
 
 
 @pytest.fixture
 def falling(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     with PostgresServer(newest(), fsync=True) as server:
         yield server
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 
@@ -14,13 +15,15 @@ from faults.keeping import Kept, kept
 from faults.wired import TABLES, Wired, Workload, becomes_exact, exact, newest
 from tidegate.engine.pipeline import Phase
 from tidegate.errors import TargetUnreachable
-from tidegate.testing.proxy import COMMIT, Proxy, Then, behind_bytes
+from tidegate.testing.proxy import COMMIT, Proxy, Then, Watch, behind_bytes
 from tidegate.testing.servers import PostgresServer
 
 SEED = 4_211
 CUTS = 55
 CUTS_PER_PHASE = 15
 COMMITS = 20
+# Of one side: more than an opening and the first write take.
+PIECES = 45
 
 
 @pytest.fixture
@@ -163,3 +166,25 @@ def _stall(proxy: Proxy) -> None:
 def _refuse(proxy: Proxy) -> None:
     proxy.refuses = True
     proxy.reset()
+
+
+def at_piece(nth: int) -> Callable[[], Watch]:
+    """In front of the nth piece that is sent, over all connections there will be."""
+    passed = count(1)
+    return lambda: lambda data: 0 if next(passed) == nth else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_cut_at_whatever_statement_of_an_opening_is_recovered_from(wired: Wired, side: str) -> None:
+    """Attempt after attempt gets one piece of the conversation further."""
+    work = Workload(wired, SEED, ledger_rows=20)
+    wire = wired.to_source if side == "source" else wired.to_target
+    with kept(wired.rig(TABLES)) as keeper:
+        keeper.copied()
+        for nth in range(1, PIECES + 1):
+            wire.reset()
+            rule = wire.when(wire.up, at_piece(nth), Then.RESET)
+            # Once it is open, there must be something to send.
+            keeper.reaches(lambda rule=rule: bool(rule.fired or work.write(1)), f"piece {nth} is cut")
+        becomes_exact(wired, "upsert", keeper.reaches)

@@ -12,7 +12,7 @@ import pytest
 
 from faults.lanes import long
 from faults.wired import Wired
-from tidegate.connect import pgreplication
+from tidegate.connect import pgassembly, pgreplication
 from tidegate.connect.pgposition import PgPosition, parse_lsn
 from tidegate.errors import SourceLogBroken, SourceUnreachable, TidegateError
 from tidegate.model.change import LogPart
@@ -108,7 +108,7 @@ def _size(held: bytes, at: int) -> int:
 def recorded(
     postgres: PostgresServer, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Recorded]:
-    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 3)  # so that positions lie inside transactions too
+    monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 3)  # so that positions lie inside transactions too
     monkeypatch.setattr(pgreplication, "SILENCE_MAX_S", 1.5)
     pair = Wired(postgres, database(), database(), seed=SEED)
     run = pair.source.execute

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.pairs import DuckPair, Pair
-from tidegate.sources import postgres as postgres_source
+from tidegate.connect import pgedges
 from tidegate.testing.servers import PostgresServer
 
 
@@ -43,5 +43,5 @@ def duck_pair(postgres: PostgresServer, database: Callable[..., str], tmp_path: 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any table of more than a few rows is copied in many chunks."""
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_000)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 10)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 10)

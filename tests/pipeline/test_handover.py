@@ -13,7 +13,7 @@ import pytest
 from pipeline.load import KEYED, Load
 from pipeline.pairs import Pair
 from pipeline.rig import Rig
-from tidegate.sources import postgres as postgres_source
+from tidegate.connect import pgedges
 from tidegate.testing.servers import PostgresServer, newest
 
 SEEDS = [11, 12, 13]
@@ -28,8 +28,8 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def pair(server: PostgresServer, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     # Many small chunks, so that most transactions meet one that is not started, being read, or just written.
-    monkeypatch.setattr(postgres_source, "CHUNK_BYTES", 1_500)
-    monkeypatch.setattr(postgres_source, "CHUNK_ROWS_MIN", 15)
+    monkeypatch.setattr(pgedges, "CHUNK_BYTES", 1_500)
+    monkeypatch.setattr(pgedges, "CHUNK_ROWS_MIN", 15)
     pair = Pair(server, database(server), database(server))
     yield pair
     pair.close()

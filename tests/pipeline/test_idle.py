@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.pairs import Pair
 from pipeline.rig import Rig
-from tidegate.connect import pgreplication
+from tidegate.connect import pgassembly, pgreplication
 from tidegate.connect.pgposition import parse_lsn
 from tidegate.targets.postgres import PostgresTarget
 from tidegate.testing.servers import PostgresServer, newest
@@ -92,7 +92,7 @@ def test_a_target_that_takes_long_does_not_cost_the_connection_to_the_source(
         write(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PostgresTarget, "write", slow)
-    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 100)
+    monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 100)
     monkeypatch.setattr(pgreplication, "QUEUE_PARTS_MAX", 1)
     with PostgresServer(newest(), settings={"wal_sender_timeout": "1s"}) as server:
         server.create_database("src")

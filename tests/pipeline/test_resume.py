@@ -8,7 +8,7 @@ import pytest
 from pipeline.pairs import Pair
 from pipeline.rig import Rig
 from pipeline.steering import Steering, low
-from tidegate.connect import pgreplication
+from tidegate.connect import pgassembly
 from tidegate.connect.pgposition import PgPosition, parse_lsn
 from tidegate.connect.target import BatchShape
 from tidegate.errors import Fenced, SourceIdentityChanged, SourceUnreachable, TargetPositionMismatch
@@ -85,7 +85,7 @@ def test_a_pause_in_the_middle_of_the_copy_goes_on_at_the_chunk(pair: Pair) -> N
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction of some hundred changes is a giant one."""
-    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 10)
+    monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 10)
     monkeypatch.setattr(PostgresTarget, "batch", BatchShape(rows=50, interval_s=0.05))
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.connect import pgreplication
+from tidegate.connect import pgassembly
+from tidegate.connect.pgassembly import Assembler
 from tidegate.connect.pgposition import PgPosition
-from tidegate.connect.pgreplication import Assembler
 from tidegate.decode import pgoutput
 from tidegate.errors import SourceLogBroken
 from tidegate.model.change import Change, LogPart, Op
@@ -68,7 +68,7 @@ def test_a_truncate_is_a_change_of_each_table() -> None:
 
 
 def test_a_large_transaction_comes_in_parts_with_positions_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 3)
+    monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 3)
     parts = fed(transaction(200, T1, *(pgwire.insert(1, [str(n), ""]) for n in range(8))))
     assert [rows(part) for part in parts] == [["0", "1", "2"], ["3", "4", "5"], ["6", "7"]]
     assert [part.first_index for part in parts] == [0, 3, 6]
@@ -78,7 +78,7 @@ def test_a_large_transaction_comes_in_parts_with_positions_inside(monkeypatch: p
 
 
 def test_a_part_is_cut_by_its_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgreplication, "PART_BYTES_MAX", 1_000)
+    monkeypatch.setattr(pgassembly, "PART_BYTES_MAX", 1_000)
     parts = fed(transaction(200, T1, *(pgwire.insert(1, [str(n), "x" * 400]) for n in range(4))))
     assert [len(part.changes) for part in parts] == [3, 1]
 
@@ -131,7 +131,7 @@ def test_empty_transactions_before_a_cut_one_do_not_forget_it_either() -> None:
 
 
 def test_what_the_target_holds_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgreplication, "PART_CHANGES_MAX", 2)
+    monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 2)
     done = transaction(90, T1, *(pgwire.insert(1, [str(n), ""]) for n in range(5)), end=100)
     new = transaction(100, pgwire.insert(1, ["9", ""]))
     assert [rows(part) for part in fed([*done, *new])] == [["9"]]
@@ -194,7 +194,7 @@ def test_stopping_after_any_part_and_going_on_gives_every_change_once(
         messages += transaction(200 + 100 * number, T1, *changes)
     monkeypatch = pytest.MonkeyPatch()
     with monkeypatch.context() as patched:
-        patched.setattr(pgreplication, "PART_CHANGES_MAX", most)
+        patched.setattr(pgassembly, "PART_CHANGES_MAX", most)
         before = fed(messages)[:cut_after]
         start = before[-1].position if before else START
         after = fed(messages, PgPosition.parse(str(start)))

@@ -7,20 +7,18 @@ stops reading while the queue is full, so memory stays bounded. It tells the ser
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import queue
 import re
 import struct
-import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
+from tidegate.connect.pgassembly import PART_BYTES_MAX, Assembler, Describe, Doubts
 from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
 from tidegate.connect.pgsender import asked, awaited, opened, ready
 from tidegate.connect.source import LogReader
@@ -34,14 +32,13 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.faultpoint import crossing
-from tidegate.model.change import Change, LogPart, Op
+from tidegate.model.change import LogPart
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
-PART_CHANGES_MAX = 5_000
-PART_BYTES_MAX = 4 << 20
 QUEUE_PARTS_MAX = 8
-FEEDBACK_EVERY_S = 1.0
+# Several times within any wal_sender_timeout that somebody might set.
+FEEDBACK_EVERY_S = 0.25
 # A server that says nothing for this long (it sends a keepalive at half of its wal_sender_timeout) is gone.
 SILENCE_MAX_S = 90.0
 # Bytes keep coming, if only the server's answers to being asked, and no message becomes whole: its length is wrong.
@@ -55,141 +52,6 @@ _STATUS = struct.Struct(">cQQQqB")
 
 # The slot was invalidated (55000), its files or the log are gone (58P01), or the publication is (42704).
 _LOST_STATES = (b"55000", b"58P01", b"42704")
-
-Describe = Callable[[pgoutput.Relation], TableSchema]
-
-
-class Assembler:
-    """Decoded messages in, parts out. Pure but for `describe`, which asks the catalogue about a table's shape."""
-
-    def __init__(self, start: PgPosition, describe: Describe) -> None:
-        self._start = start
-        self._reached = start.lsn
-        self._describe = describe
-        self._tables: dict[int, TableSchema] = {}
-        self._begin: pgoutput.Begin | None = None
-        self._changes: list[Change] = []
-        self._bytes = 0
-        self._count = 0
-        self._skip = 0
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._begin is not None
-
-    def feed(self, message: bytes) -> LogPart | None:
-        """Raises `SourceLogBroken`."""
-        try:
-            event = pgoutput.decode(message)
-        except pgoutput.Malformed as error:
-            raise SourceLogBroken(f"behind {lsn_text(self._reached)}: {error}") from error
-        match event:
-            case None:
-                return None
-            case pgoutput.RowChange():
-                return self._change(event, len(message))
-            case pgoutput.Begin():
-                self._open(event)
-                return None
-            case pgoutput.Commit():
-                return self._close(event)
-            case pgoutput.Relation():
-                return self._shape(event)
-            case pgoutput.Truncate():
-                for oid in event.oids:
-                    self._add(Change(self._table(oid), Op.TRUNCATE, None, None), 16)
-                return None
-
-    def idle(self, lsn: int) -> LogPart | None:
-        """The server has read its log up to here and there was nothing for us (I2: never backwards)."""
-        if self.in_transaction or lsn <= self._reached:
-            return None
-        self._reached = lsn
-        position = self._whole(lsn)
-        return LogPart(None, 0, [], 0, True, position, position)
-
-    def _whole(self, lsn: int) -> PgPosition:
-        """Everything up to here; before the transaction that was cut in two, still with what is known of it."""
-        start = self._start
-        return PgPosition(lsn, start.inside, start.changes) if lsn <= start.inside else PgPosition(lsn)
-
-    def _shape(self, relation: pgoutput.Relation) -> LogPart | None:
-        """The shape the table has from here on; a part holds one of each table."""
-        table = self._describe(relation)
-        if self._tables.get(relation.oid) == table:
-            return None
-        self._tables[relation.oid] = table
-        return self._piece() if self._changes else None
-
-    def _open(self, begin: pgoutput.Begin) -> None:
-        if self._begin is not None:
-            raise SourceLogBroken(f"a transaction begins inside another, behind {lsn_text(self._reached)}")
-        self._begin = begin
-        self._changes, self._bytes, self._count = [], 0, 0
-        # A transaction that was cut in two is sent again from its start; I2: one that is done does not come again.
-        self._skip = self._start.changes if begin.commit_lsn == self._start.inside else 0
-        if begin.commit_lsn < self._start.lsn:
-            self._skip = sys.maxsize
-
-    def _change(self, row: pgoutput.RowChange, size: int) -> LogPart | None:
-        table = self._table(row.oid)
-        for image in (row.old, row.new):
-            if image is not None and len(image) != len(table.columns):
-                raise SourceLogBroken(f"{table.name}: a row of {len(image)} values for {len(table.columns)} columns")
-        self._add(Change(table, row.op, row.old, row.new), size)
-        if len(self._changes) < PART_CHANGES_MAX and self._bytes < PART_BYTES_MAX:
-            return None
-        return self._piece()
-
-    def _piece(self) -> LogPart:
-        begin = self._opened()
-        return self._cut(begin, False, PgPosition(self._reached, begin.commit_lsn, self._count))
-
-    def _add(self, change: Change, size: int) -> None:
-        self._opened()
-        self._count += 1
-        if self._count > self._skip:
-            self._changes.append(change)
-            self._bytes += size
-
-    def _close(self, commit: pgoutput.Commit) -> LogPart | None:
-        begin = self._opened()
-        self._begin = None
-        if commit.end_lsn <= self._start.lsn:
-            return None
-        if self._count < self._skip:
-            raise SourceLogBroken(f"the transaction at {lsn_text(begin.commit_lsn)} has fewer changes than before")
-        self._reached = commit.end_lsn
-        return self._cut(begin, True, self._whole(commit.end_lsn))
-
-    def _cut(self, begin: pgoutput.Begin, ends: bool, position: PgPosition) -> LogPart:
-        changes, size, self._changes, self._bytes = self._changes, self._bytes, [], 0
-        first = self._count - len(changes)
-        commit = PgPosition(begin.commit_lsn)
-        return LogPart(begin.xid, begin.committed_at_us, changes, first, ends, position, commit, size)
-
-    def _opened(self) -> pgoutput.Begin:
-        if self._begin is None:
-            raise SourceLogBroken(f"a change outside of a transaction, behind {lsn_text(self._reached)}")
-        return self._begin
-
-    def _table(self, oid: int) -> TableSchema:
-        try:
-            return self._tables[oid]
-        except KeyError:
-            raise SourceLogBroken(f"a change of relation {oid}, which was never described") from None
-
-
-class Doubts:
-    """Whether a message that makes no sense is what the server has, or was garbled on its way: what the server has
-    comes again as it was when it is read again."""
-
-    def __init__(self) -> None:
-        self._last = b""
-
-    def again(self, message: bytes) -> bool:
-        before, self._last = self._last, hashlib.blake2b(message).digest()
-        return before == self._last
 
 
 class PgLog(LogReader):

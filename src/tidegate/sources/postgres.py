@@ -7,21 +7,20 @@ source, and nothing is written to its tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from decimal import Decimal
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg import errors as pg
 
-from tidegate.connect import pgomitted, pgpartitions, pgtypes
+from tidegate.connect import pgedges, pgomitted, pgpartitions, pgtypes
 from tidegate.connect.capability import Check, WriteMode
+from tidegate.connect.pgassembly import Doubts
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
-from tidegate.connect.pgreplication import Doubts, PgLog, forks
+from tidegate.connect.pgreplication import PgLog, forks
 from tidegate.connect.pgview import PgSourceView
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Partitions, Source, SourceView
@@ -38,18 +37,10 @@ from tidegate.errors import (
     TaskInvalid,
 )
 from tidegate.model.position import Position
-from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
+from tidegate.model.schema import Column, DataType, TableName, TableSchema
 
 FENCE_DEADLINE_S = 150.0
 SLOT_FREE_DEADLINE_S = 20.0
-CHUNK_BYTES = 16 << 20
-CHUNK_ROWS_MIN, CHUNK_ROWS_MAX = 1_000, 100_000
-# Above this many rows the chunks' edges come from a sample instead of the whole key.
-EXACT_EDGES_ROWS_MAX = 300_000
-
-# Key types whose order Python can reproduce from their text.
-ORDERED = {20, 21, 23, 25, 26, 17, 1043, 1082, 1114, 1184, 1700, 2950}
-TEXTUAL = {25, 1043}
 
 
 class PostgresSource(Source):
@@ -354,77 +345,13 @@ class PostgresSource(Source):
     # --- the full copy ---
 
     def estimate(self, table: TableName) -> int:
-        return self._size(table)[0]
-
-    def _size(self, table: TableName) -> tuple[int, int]:
-        """About how many rows and bytes, over all partitions."""
-        rows, pages, size = self._one(
-            "with tree as (select %s::regclass oid union"
-            "   select relid from pg_catalog.pg_partition_tree(%s::regclass) where isleaf)"
-            " select sum(greatest(c.reltuples, 0))::int8,"
-            " sum(case when c.reltuples < 0 then 0 else c.relpages end)::int8,"
-            " sum(pg_catalog.pg_table_size(c.oid))::int8 from tree join pg_catalog.pg_class c using (oid)",
-            (quoted(table.schema, table.name),) * 2,
-        )
-        if not pages:  # never analysed: the usual width of a row has to do
-            rows = max(rows, size // 100)
-        return int(rows), int(size)
+        return pgedges.size(self._all, table)[0]
 
     def edges(self, table: TableSchema, *, can_order: Callable[[DataType], bool]) -> list[KeyRange]:
-        keys = self._ordered_key(table, can_order)
-        rows, size = self._size(table.name)
-        if not keys or (size <= CHUNK_BYTES and not self.config.chunk_rows):
-            return [KeyRange(None, None)]
-        fitting = max(CHUNK_ROWS_MIN, min(CHUNK_ROWS_MAX, int(CHUNK_BYTES / max(1.0, size / max(1, rows)))))
-        per_chunk = self.config.chunk_rows or fitting
-        if any(scans for _, scans in keys):
-            per_chunk *= 8  # no index in this order: every chunk reads the whole table
-        cuts = self._cuts(table, [sort for sort, _ in keys], rows, per_chunk)
-        bounds: list[tuple[str, ...] | None] = [None, *cuts, None]
-        return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
-
-    def _cuts(self, table: TableSchema, sorts: list[str], rows: int, per_chunk: int) -> list[tuple[str, ...]]:
-        names = [quote(name) for name in table.key[: len(sorts)]]
-        relation = quoted(table.name.schema, table.name.name)
-        sample = ""
-        if rows > EXACT_EDGES_ROWS_MAX:
-            wanted = 200 * rows / per_chunk
-            sample = f" tablesample system ({min(100.0, 100.0 * wanted / rows):.6f})"
-            per_chunk = 200
-        found = self._all(
-            f"select {', '.join(f'k{i}::text' for i in range(len(names)))} from (select"
-            f" {', '.join(f'{name} k{i}' for i, name in enumerate(names))},"
-            f" row_number() over (order by {', '.join(sorts)}) r from {relation}{sample}) x"
-            f" where r %% %s = 0 order by r",
-            (per_chunk,),
-        )
-        return list(dict.fromkeys(tuple(row) for row in found))
-
-    def _ordered_key(self, table: TableSchema, can_order: Callable[[DataType], bool]) -> list[tuple[str, bool]]:
-        """The leading key columns whose order is the same here, in Python and at the target: each as a sort expression,
-        and whether no index has that order."""
-        rows = self._all(
-            "select a.attname, case when t.typtype = 'd' then 0 else t.oid::int8 end,"
-            " coalesce(c.collisdeterministic, true),"
-            " coalesce(c.collcollate = 'C' or (c.collprovider = 'd' and d.datcollate in ('C', 'POSIX')), true)"
-            " from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid"
-            " left join pg_catalog.pg_collation c on c.oid = a.attcollation"
-            " join pg_catalog.pg_database d on d.datname = current_database()"
-            " where a.attrelid = %s::regclass and a.attname = any(%s)",
-            (quoted(table.name.schema, table.name.name), list(table.key)),
-        )
-        facts = {name: (oid, deterministic, plain) for name, oid, deterministic, plain in rows}
-        keys = []
-        for name in table.key:
-            oid, deterministic, plain = facts[name]
-            if oid not in ORDERED or not deterministic or not can_order(table.column(name).type):
-                break
-            textual = oid in TEXTUAL
-            keys.append((quote(name) + (' collate "C"' if textual else ""), textual and not plain))
-        return keys
+        return pgedges.edges(self._all, table, can_order, self.config.chunk_rows)
 
     def order(self, table: TableSchema) -> Callable[[Sequence[str]], Any]:
-        turns = [_COMPARABLE.get(table.column(name).type.kind, str) for name in table.key]
+        turns = [pgedges.COMPARABLE.get(table.column(name).type.kind, str) for name in table.key]
         return lambda key: tuple(turn(text) for turn, text in zip(turns, key, strict=False))
 
     def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
@@ -468,8 +395,13 @@ class PostgresSource(Source):
                 raise SourceStandby(f"{place(self.config)} is a standby")
         return self._held
 
-    def _translating(self) -> _Translating:
-        return _Translating(self)
+    @contextmanager
+    def _translating(self) -> Iterator[psycopg.Connection[Any]]:
+        """The connection, with what psycopg raises, also while it is opened, turned into the error table's classes."""
+        try:
+            yield self._connection()
+        except psycopg.Error as error:
+            raise translated(error, "source", self.config) from error
 
     def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._translating() as connection:
@@ -481,42 +413,3 @@ class PostgresSource(Source):
     def _run(self, statement: str) -> None:
         with self._translating() as connection:
             connection.execute(statement)
-
-
-class _Translating:
-    """The source's connection, with what psycopg raises turned into the error table's classes."""
-
-    def __init__(self, source: PostgresSource) -> None:
-        self._source = source
-
-    def __enter__(self) -> psycopg.Connection[Any]:
-        return self._source._connection()
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, psycopg.Error):
-            raise translated(error, "source", self._source.config) from error
-
-
-def _decimal(text: str) -> tuple[int, Decimal]:
-    return (1, Decimal(0)) if text == "NaN" else (0, Decimal(text))
-
-
-def _moment(text: str) -> tuple[Any, ...]:
-    """A date or timestamp (in UTC) as the server orders them."""
-    if text.endswith("infinity"):
-        return (0,) if text.startswith("-") else (2,)
-    before = text.endswith(" BC")
-    year, _, rest = text.removesuffix(" BC").removesuffix("+00").partition("-")
-    return (1, -int(year) if before else int(year), rest)
-
-
-_COMPARABLE: dict[Kind, Callable[[str], Any]] = {
-    Kind.INT16: int,
-    Kind.INT32: int,
-    Kind.INT64: int,
-    Kind.DECIMAL: _decimal,
-    Kind.TEXT: str.encode,
-    Kind.DATE: _moment,
-    Kind.TIMESTAMP: _moment,
-    Kind.TIMESTAMPTZ: _moment,
-}

@@ -8,9 +8,10 @@ PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
 
 MINUTES ?= 60
+STEPS ?= 500000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crash soak saboteurs bench format docs lock servers clean
+.PHONY: help demo test check crash lifecycle soak saboteurs bench format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -29,6 +30,9 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 
 crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one): deaths, cuts and pauses, then an audit
 	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
+
+lifecycle: $(PYTHON_READY) $(SERVERS_READY) ## Drive the lifecycle's state machine for STEPS=500000 (SEED=… repeats one)
+	@PYTHONPATH=tests $(VENV) -m lifecycle.campaign --steps $(STEPS) $(if $(SEED),--seed $(SEED)) --results bench/results
 
 soak: $(PYTHON_READY) $(SERVERS_READY) ## Let it run in peace for MINUTES=60, and show what its memory does
 	@$(VENV) -m tidegate.testing.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results

@@ -1,7 +1,7 @@
 """Many lives of the state machine under one seed: prints what was done as one JSON object, and the history of a
 failure, made as short as it gets. Without `--door` and `--store` the steps are shared out among all of them.
 
-    PYTHONPATH=tests python -m lifecycle.campaign --steps 500000 --seed 7
+    make lifecycle STEPS=500000 SEED=7
     PYTHONPATH=tests python -m lifecycle.campaign --steps 20000 --door http --store postgresql
 """
 
@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -28,6 +29,7 @@ from lifecycle.guide import MOVES, Move, lead, least_made
 from lifecycle.machine import RULES, Machine
 from lifecycle.oracle import UNITS
 from tidegate.server.control import Control
+from tidegate.testing.crash.campaign import commit
 from tidegate.testing.servers import PostgresServer
 
 STEPS_EACH = 250
@@ -210,11 +212,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--door", choices=DOORS)
     parser.add_argument("--store", choices=STORES)
+    parser.add_argument("--results", type=Path, help="folder for lifecycle-<date>-<commit>.json; else standard output")
     given = parser.parse_args(words)
     shares = {way: given.steps * share // 100 for way, share in SHARES.items()}
     if given.door or given.store:
         shares = {(given.door or "store", given.store or "sqlite"): given.steps}
     parts: list[Result] = []
+    began, at = datetime.now(UTC), commit()
     try:
         for (door, store), steps in shares.items():
             parts.append(run(steps, given.seed, door, store))
@@ -224,7 +228,12 @@ def main(words: list[str] | None = None) -> int:
         return 1
     missed = sorted({f"{part.door} {part.store} {move}" for part in parts for move in part.missed()})
     steps = sum(part.steps for part in parts)
-    print(json.dumps({"seed": given.seed, "steps": steps, "missed": missed, "parts": [asdict(p) for p in parts]}))
+    said = {"commit": at, "began": began.isoformat(timespec="seconds"), "seed": given.seed, "steps": steps}
+    said |= {"missed": missed, "parts": [asdict(part) for part in parts]}
+    if given.results is not None:
+        given.results.mkdir(parents=True, exist_ok=True)
+        (given.results / f"lifecycle-{began:%Y%m%d}-{at}.json").write_text(json.dumps(said, indent=1) + "\n")
+    print(json.dumps(said))
     return 2 if missed else 0
 
 

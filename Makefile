@@ -9,6 +9,8 @@ SERVERS_READY := .venv/servers-$(HERE)
 
 MINUTES ?= 60
 STEPS ?= 500000
+# Everything runs in two processes, each with servers of its own; what ARGS choose, in one.
+PROCESSES ?= $(if $(ARGS),0,2)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check crash lifecycle soak saboteurs bench format docs lock servers clean
@@ -20,7 +22,7 @@ demo: $(PYTHON_READY) ## Watch it work: a busy PostgreSQL synchronized, operated
 	@$(VENV) -m tidegate demo $(ARGS)
 
 test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests, on real servers they start themselves
-	@$(VENV) -m pytest $(ARGS)
+	@$(VENV) -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m ruff check .

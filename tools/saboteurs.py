@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,32 +230,47 @@ def applied(saboteur: Saboteur, copy: Path) -> bool:
     return True
 
 
-def strike(saboteur: Saboteur, folder: Path) -> str:
-    """`caught`, `escaped` or `lags`, with what is to be said about it."""
-    copy = folder / saboteur.name
+def copied(copy: Path) -> Path:
+    """What the tests need, in a folder of its own."""
     copy.mkdir()
     for part in ("src", "tests", "examples", "docs"):
         shutil.copytree(HOME / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("pyproject.toml", "README.md"):
         shutil.copy(HOME / part, copy / part)
-    if not applied(saboteur, copy):
-        return f"lags: {saboteur.file} has no single place like\n{saboteur.old}"
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *saboteur.tests]
+    return copy
+
+
+def tested(copy: Path, tests: Iterable[str]) -> list[str]:
+    """What pytest says of the first failure there. Raises `subprocess.TimeoutExpired`."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *tests]
     environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    run = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed or ([] if run.returncode == 0 else [f"ERROR pytest ended with {run.returncode}"])
+
+
+def strike(saboteur: Saboteur, folder: Path) -> str:
+    """`caught`, `escaped` or `lags`, with what is to be said about it."""
+    copy = copied(folder / saboteur.name)
     try:
-        run = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
+        if not applied(saboteur, copy):
+            return f"lags: {saboteur.file} has no single place like\n{saboteur.old}"
+        began = time.monotonic()
+        failed = tested(copy, saboteur.tests)
+        took_s = time.monotonic() - began
+        if not failed:
+            return f"escaped: every test passed ({took_s:.0f} s)"
+        if failed[0].startswith("ERROR"):
+            return f"lags: what is left does not even begin: {failed[0]}"
+        # What also fails without it has noticed something else.
+        failing = failed[0].removeprefix("FAILED ").partition(" - ")[0]
+        if tested(copied(folder / f"{saboteur.name}-unbroken"), [failing]):
+            return f"escaped: {failing} also fails without it"
+        return f"caught in {took_s:.0f} s by {failing}"
     except subprocess.TimeoutExpired:
         return f"escaped: nothing failed within {DEADLINE_S:.0f} s"
-    finally:
-        shutil.rmtree(copy)
-    took_s = time.monotonic() - began
-    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if run.returncode == 1 and failed:
-        return f"caught in {took_s:.0f} s by {failed[0].split(' - ')[0].partition(' ')[2]}"
-    return f"escaped: pytest ended with {run.returncode} in {took_s:.0f} s\n{run.stdout[-600:]}"
 
 
 def main() -> int:

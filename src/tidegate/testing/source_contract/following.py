@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 
 from tidegate.model.change import UNCHANGED, Op
-from tidegate.testing.source_contract.ground import OTHER_RUN, RUN, Ground, cell, ids
+from tidegate.testing.source_contract.ground import DEADLINE_S, OTHER_RUN, RUN, Ground, cell, ids
 
 LARGE_VALUE = "x" * 20_000
+WAITING_S = 0.7
+"""Longer than adding a table takes when nothing is waited for."""
 
 
 class Following(Ground):
@@ -180,6 +183,29 @@ class Following(Ground):
         self.execute("update u set note = 'after' where id = 2", "update t set note = 'too' where id = 1")
         changes = log.changes(2)
         assert [(change.table.name, cell(change, "id")) for change in changes] == [(later, "2"), (name, "1")]
+
+    def test_what_was_open_while_a_table_was_added_is_in_its_copy_or_in_the_log(self) -> None:
+        """R4: most sources wait for it; one that does not must have it in its log."""
+        name, later = self.table(), self.table("u", rows=0)
+        source, position = self.begun(name)
+        log, adding = self.followed(source, position), self.fresh()
+        schema = source.schema(later)
+        with self.session() as other:
+            other.execute("begin")
+            other.execute("insert into u values (1, 'older', null)")
+            joining = threading.Thread(target=adding.add_tables, args=(RUN, [later]), daemon=True)
+            joining.start()
+            joining.join(WAITING_S)
+            waits = joining.is_alive()
+            copied = [] if waits else self.read(source, schema)[2]
+            other.execute("commit")
+        joining.join(DEADLINE_S)
+        assert not joining.is_alive(), "adding a table did not end"
+        if waits:
+            copied = self.read(source, schema)[2]
+        self.execute("insert into u values (2, 'younger', null)")
+        log.until(lambda: ("insert", "2") in ids(log.seen), "the younger row")
+        assert "1" in [row["id"] for row in copied] or ("insert", "1") in ids(log.seen)
 
     def test_a_table_that_is_dropped_from_the_run_is_followed_no_longer(self) -> None:
         name, other = self.table(), self.table("u")

@@ -9,8 +9,6 @@ SERVERS_READY := .venv/servers-$(HERE)
 
 MINUTES ?= 60
 STEPS ?= 500000
-# Everything runs in two processes, each with servers of its own; what ARGS choose, in one.
-PROCESSES ?= $(if $(ARGS),0,2)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check crash lifecycle soak saboteurs bench format docs lock servers clean
@@ -21,8 +19,13 @@ help: ## Say what there is
 demo: $(PYTHON_READY) ## Watch it work: a busy PostgreSQL synchronized, operated, and proven equal
 	@$(VENV) -m tidegate demo $(ARGS)
 
-test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests, on real servers they start themselves
-	@$(VENV) -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests (ARGS="tests/unit -x": some), on real servers they start themselves
+ifdef ARGS
+	@$(VENV) -m pytest $(ARGS)
+else
+	@$(VENV) -m pytest -n 2 --dist worksteal --durations=15 -m "not alone"
+	@$(VENV) -m pytest -m alone
+endif
 
 check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m ruff check .

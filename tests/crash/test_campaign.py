@@ -39,6 +39,7 @@ def missing(tally: Tally) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1500)
 def test_what_dies_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     print(f"TIDEGATE_TEST_SEED={SEED}; the same: make crash MINUTES={MINUTES_MAX:g} SEED={SEED}")

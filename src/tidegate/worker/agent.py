@@ -6,10 +6,13 @@ and the target sees to that (I5): being fenced off, it ends.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -145,7 +148,8 @@ class Agent:
         return self._attempts(plan, source, target, start.get("position"), patient)
 
     def _attempts(self, plan: TablePlan, source: Source, target: Target, start: str | None, patient: bool) -> int:
-        backoff_s, began = BACKOFF_FIRST_S, time.monotonic()
+        backoff_s = BACKOFF_FIRST_S
+        opens_until = math.inf if patient else time.monotonic() + OPENING_PATIENCE_S
         while True:
             attempt = time.monotonic()
             pipeline = self._pipeline = Pipeline(
@@ -159,33 +163,40 @@ class Agent:
                 snapshot_position=self._snapshot_position,
             )
             try:
-                pipeline.run()
-            except Fenced as error:
-                return self._fenced_off(error)
-            except TidegateError as error:
-                if error.retry is Retry.NEVER:
-                    return self._give_up(error)
-                if self._orphaned():
-                    log.error("worker.orphaned", code=error.code, detail=error.detail)
-                    return ORPHAN_CODE
-                if not (self._opened or patient) and time.monotonic() - began > OPENING_PATIENCE_S:
-                    return self._give_up(error)
-                self._recover(error)
-            except Exception as error:
-                log.exception("worker.crashed")
-                failure = TidegateError(f"{type(error).__name__} in the worker; its log has the details")
-                failure.__cause__ = error
-                return self._give_up(failure)
-            else:
-                return self._finished()
+                ending = self._attempt(pipeline, opens_until)
             finally:
                 source.close()
                 target.close()
+            if ending is not None:
+                return ending()  # only now: who reads that it is Paused may want the file it held
             if time.monotonic() - attempt > BACKOFF_MAX_S:
                 backoff_s = BACKOFF_FIRST_S
             if self._rest(backoff_s * random.uniform(0.7, 1.3)):  # noqa: S311  spreads retries, keeps no secret
                 return self._finished()
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+
+    def _attempt(self, pipeline: Pipeline, opens_until: float) -> Callable[[], int] | None:
+        """Run it to its end; what is to be said of that once both ends are closed, None if it is to be tried again."""
+        try:
+            pipeline.run()
+        except Fenced as error:
+            return partial(self._fenced_off, error)
+        except TidegateError as error:
+            if error.retry is Retry.NEVER:
+                return partial(self._give_up, error)
+            if self._orphaned():
+                log.error("worker.orphaned", code=error.code, detail=error.detail)
+                return lambda: ORPHAN_CODE
+            if not self._opened and time.monotonic() > opens_until:
+                return partial(self._give_up, error)
+            self._recover(error)
+            return None
+        except Exception as error:
+            log.exception("worker.crashed")
+            failure = TidegateError(f"{type(error).__name__} in the worker; its log has the details")
+            failure.__cause__ = error
+            return partial(self._give_up, failure)
+        return self._finished
 
     def _fenced_off(self, error: Fenced) -> int:
         """The target belongs to a newer epoch. A server that knows of none has an older store than the target: what

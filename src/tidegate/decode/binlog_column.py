@@ -20,6 +20,9 @@ from tidegate.decode.binlog_cursor import Cursor, Refused
 from tidegate.decode.binlog_table import Column, Form, Type
 from tidegate.decode.charset import BINARY, charset_of, reader_of
 
+INFLATED_BYTES_MAX = 1 << 30
+"""The server's largest packet, and so its largest event and value."""
+
 ValueReader: TypeAlias = Callable[[Cursor], str]
 
 _INTEGER_BYTES = {Type.TINY: 1, Type.SHORT: 2, Type.INT24: 3, Type.LONG: 4, Type.LONGLONG: 8}
@@ -173,6 +176,8 @@ def _uncompressed(cursor: Cursor, raw: bytes) -> bytes:
 
 def inflated(cursor: Cursor, raw: bytes, length: int, window: int = zlib.MAX_WBITS) -> bytes:
     """Exactly `length` bytes: no more are ever made, whatever the stream says."""
+    if length > INFLATED_BYTES_MAX:
+        raise cursor.malformed(f"a compressed piece of {length} bytes")
     engine = zlib.decompressobj(window)
     try:
         whole = engine.decompress(raw, length + 1)

@@ -8,6 +8,7 @@ Built from the published format only: MariaDB keeps JSON as plain text. Numbers 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import struct
 from typing import TypeAlias
@@ -22,7 +23,6 @@ _DOUBLE = struct.Struct("<d")
 _INTEGERS = {5: (2, True), 6: (2, False), 7: (4, True), 8: (4, False), 9: (8, True), 10: (8, False)}
 _LEG = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\["]+))|\[([0-9]{1,9})\]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_UNESCAPES = {escape[1]: plain for plain, escape in _ESCAPES.items()} | {"/": "/"}
 
 
 class Literal(str):
@@ -34,9 +34,24 @@ class Literal(str):
 Json: TypeAlias = "Literal | str | list[Json] | dict[str, Json]"
 
 
+class _Bounds:
+    """What a document may still hold: its parts do not overlap, so together they are no larger than its bytes. One
+    whose offsets lead to the same place again and again would grow without end."""
+
+    def __init__(self, bytes_left: int) -> None:
+        self.bytes_left = bytes_left
+        self.depth = 0
+
+    def count(self, cursor: Cursor, size: int) -> int:
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise cursor.malformed("JSON whose parts overlap")
+        return size
+
+
 def document(cursor: Cursor) -> Json:
     """A whole document. Empty bytes are JSON's null: what the server keeps for a column that may not be NULL."""
-    return _value(cursor, cursor.unsigned(1), 0) if cursor.left() else Literal("null")
+    return _value(cursor, cursor.unsigned(1), _Bounds(cursor.left())) if cursor.left() else Literal("null")
 
 
 def shown(value: Json) -> str:
@@ -62,11 +77,15 @@ def patched(base: Json, cursor: Cursor) -> Json:
     return base
 
 
-def _value(cursor: Cursor, kind: int, depth: int) -> Json:
-    if depth > NESTED_MAX:
-        raise cursor.malformed("JSON nested too deep")
+def _value(cursor: Cursor, kind: int, bounds: _Bounds) -> Json:
+    bounds.count(cursor, 1)
     if kind <= 3:
-        return _container(cursor, kind, depth)
+        if bounds.depth == NESTED_MAX:
+            raise cursor.malformed("JSON nested too deep")
+        bounds.depth += 1
+        held = _container(cursor, kind, bounds)
+        bounds.depth -= 1
+        return held
     if kind == 4:
         return _literal(cursor, cursor.unsigned(1))
     if kind in _INTEGERS:
@@ -75,13 +94,13 @@ def _value(cursor: Cursor, kind: int, depth: int) -> Json:
     if kind == 11:
         return _double(cursor)
     if kind == 12:
-        return cursor.text(cursor.take(_length(cursor)))
+        return cursor.text(cursor.take(bounds.count(cursor, _length(cursor))))
     if kind == 15:
-        return _opaque(cursor)
+        return _opaque(cursor, bounds)
     raise cursor.malformed(f"no JSON type {kind}")
 
 
-def _container(cursor: Cursor, kind: int, depth: int) -> Json:
+def _container(cursor: Cursor, kind: int, bounds: _Bounds) -> Json:
     """Objects (0, 1) and arrays (2, 3), small with 2-byte and large with 4-byte offsets, all from the container's
     start: count, size, then per key offset and 2-byte length, per value type and offset or the value itself."""
     width = 4 if kind & 1 else 2
@@ -92,22 +111,22 @@ def _container(cursor: Cursor, kind: int, depth: int) -> Json:
     whole = Cursor(cursor.data, cursor.what, cursor.at, start + size)
     cursor.at = start + size
     if kind > 1:
-        return [_entry(whole, start, width, depth) for _ in range(count)]
-    keys = [_key(whole, start, width) for _ in range(count)]
-    return {key: _entry(whole, start, width, depth) for key in keys}
+        return [_entry(whole, start, width, bounds) for _ in range(count)]
+    keys = [_key(whole, start, width, bounds) for _ in range(count)]
+    return {key: _entry(whole, start, width, bounds) for key in keys}
 
 
-def _key(whole: Cursor, start: int, width: int) -> str:
+def _key(whole: Cursor, start: int, width: int, bounds: _Bounds) -> str:
     offset, length = whole.unsigned(width), whole.unsigned(2)
-    return whole.text(_at(whole, start + offset).take(length))
+    return whole.text(_at(whole, start + offset).take(bounds.count(whole, length)))
 
 
-def _entry(whole: Cursor, start: int, width: int, depth: int) -> Json:
+def _entry(whole: Cursor, start: int, width: int, bounds: _Bounds) -> Json:
     kind = whole.unsigned(1)
     # What fits into the offset's place stands there itself.
     if kind in (4, 5, 6) or (width == 4 and kind in (7, 8)):
-        return _value(whole.part(width, "inlined"), kind, depth + 1)
-    return _value(_at(whole, start + whole.unsigned(width)), kind, depth + 1)
+        return _value(whole.part(width, "inlined"), kind, bounds)
+    return _value(_at(whole, start + whole.unsigned(width)), kind, bounds)
 
 
 def _at(whole: Cursor, place: int) -> Cursor:
@@ -139,10 +158,10 @@ def _double(cursor: Cursor) -> Literal:
     return Literal(f"{sign}{mantissa[0]}{fraction}e{point - 1}")
 
 
-def _opaque(cursor: Cursor) -> Json:
+def _opaque(cursor: Cursor, bounds: _Bounds) -> Json:
     """Values of SQL types: decimals (246) as numbers, dates and times as texts, all else as base64."""
     kind = cursor.unsigned(1)
-    held = cursor.part(_length(cursor), f"value of type {kind}")
+    held = cursor.part(bounds.count(cursor, _length(cursor)), f"value of type {kind}")
     if kind == 246:
         precision, scale = held.unsigned(1), held.unsigned(1)
         if scale > precision:
@@ -194,17 +213,18 @@ def _legs(cursor: Cursor, path: str) -> list[str | int]:
         if not found:
             raise cursor.malformed("a JSON path that leads nowhere")
         quoted, plain, index = found.groups()
-        legs.append(int(index) if index is not None else plain if plain is not None else _unescaped(quoted))
+        legs.append(int(index) if index is not None else plain if plain is not None else _unescaped(cursor, quoted))
         at = found.end()
     return legs
 
 
-def _unescaped(quoted: str) -> str:
-    def one(found: re.Match[str]) -> str:
-        code = found.group(1)
-        return chr(int(code[1:], 16)) if len(code) > 1 else _UNESCAPES.get(code, code)
-
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", one, quoted, flags=re.DOTALL)
+def _unescaped(cursor: Cursor, quoted: str) -> str:
+    try:
+        name = str(json.loads(f'"{quoted}"', strict=False))
+        name.encode()  # half a pair is no text
+    except ValueError:
+        raise cursor.malformed("a JSON path that leads nowhere") from None
+    return name
 
 
 def _apply(cursor: Cursor, base: Json, legs: list[str | int], operation: int, value: Json | None) -> Json:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decode_binlog import wire
-from decode_binlog.test_built import EMPTY, MAP, QUERY, partial, payload, row
+from decode_binlog.test_built import EMPTY, MAP, QUERY, difference, partial, payload, row
 from tidegate.decode.binlog import BinlogDecoder, Body, Payload, file_events
 from tidegate.decode.binlog_cursor import Malformed, Refused
 from tidegate.decode.binlog_rows import Rows
@@ -20,7 +20,7 @@ from tidegate.decode.binlog_rows import Rows
 HOME = Path(__file__).parent / "recorded"
 SERVER = uuid.UUID(int=5)
 LOGS = ("numbers_minimal", "texts_minimal", "times", "compressed_columns", "compressed_events", "transactions")
-LOGS += ("image_minimal", "statements", "encrypted")
+LOGS += ("image_minimal", "statements")
 
 
 @cache
@@ -41,7 +41,7 @@ def sequences() -> list[tuple[bytes, ...]]:
     document = wire.document(
         wire.json_container([wire.json_text("x"), wire.json_container([(5, b"\1\0")])], ["a", "b"])
     )
-    change = b"\x00\x03$.a" + wire.sized(wire.document(wire.json_text("y"))) + b'\x01\x09$.b[0]."q'
+    change = difference(0, "$.a", wire.document(wire.json_text("y"))) + difference(1, '$."b c"', b"\x04\0")
     built = [
         wire.gtid(SERVER, 5, tail=b"\xff" * 7 + bytes(7) + b"\x05"),
         wire.tagged_gtid(SERVER, "tag", 5, 10**15, 99),
@@ -75,7 +75,15 @@ def drained(body: Body | None) -> None:
 
 
 def test_the_events_to_be_garbled_are_sound() -> None:
-    assert len(sequences()) > 100
+    sound = 0
+    for events in sequences():
+        decoder = BinlogDecoder()
+        with suppress(Refused):
+            for event in events:
+                drained(decoder.decode(event).body)
+            sound += 1
+    # All but the statements.
+    assert sound > 0.97 * len(sequences()) > 100
 
 
 @settings(max_examples=600, deadline=None)

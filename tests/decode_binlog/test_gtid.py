@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.decode.gtid import MariadbGtid, MariadbPosition, MysqlGtid, MysqlGtidSet, NotAGtid, Source
@@ -28,6 +28,7 @@ def members(held: MysqlGtidSet) -> frozenset[MysqlGtid]:
     )
 
 
+@settings(deadline=None)
 @given(GTIDS)
 def test_a_set_holds_what_was_put_in_and_comes_back_from_its_text(gtids: frozenset[MysqlGtid]) -> None:
     held = as_set(gtids)
@@ -36,6 +37,7 @@ def test_a_set_holds_what_was_put_in_and_comes_back_from_its_text(gtids: frozens
     assert MysqlGtidSet.parse(str(held)) == held
 
 
+@settings(deadline=None)
 @given(GTIDS, GTIDS)
 def test_the_arithmetic_is_that_of_sets(one: frozenset[MysqlGtid], other: frozenset[MysqlGtid]) -> None:
     assert as_set(one) | as_set(other) == as_set(one | other)
@@ -44,6 +46,7 @@ def test_the_arithmetic_is_that_of_sets(one: frozenset[MysqlGtid], other: frozen
     assert (as_set(one) <= as_set(other)) == (one <= other)
 
 
+@settings(deadline=None)
 @given(GTIDS, st.builds(MysqlGtid, SOURCES, st.integers(1, 20)))
 def test_a_transaction_is_in_the_set_once_it_was_added(gtids: frozenset[MysqlGtid], gtid: MysqlGtid) -> None:
     held = as_set(gtids)
@@ -51,6 +54,7 @@ def test_a_transaction_is_in_the_set_once_it_was_added(gtids: frozenset[MysqlGti
     assert held.with_gtid(gtid) == as_set(gtids | {gtid})
 
 
+@settings(deadline=None)
 @given(GTIDS)
 def test_equal_sets_have_equal_texts(gtids: frozenset[MysqlGtid]) -> None:
     shuffled = MysqlGtidSet.parse(",".join(f"{':'.join(filter(None, g.source))}:{g.sequence}" for g in gtids))
@@ -92,11 +96,13 @@ POSITIONS = st.dictionaries(st.integers(0, 5), st.tuples(st.integers(1, 9), st.i
 )
 
 
+@settings(deadline=None)
 @given(POSITIONS)
 def test_a_position_comes_back_from_its_text(position: MariadbPosition) -> None:
     assert MariadbPosition.parse(str(position)) == position
 
 
+@settings(deadline=None)
 @given(POSITIONS, st.integers(0, 6), st.integers(1, 9), st.integers(0, 2**64 - 1))
 def test_a_transaction_moves_its_own_domain_and_no_other(
     position: MariadbPosition, domain: int, server: int, sequence: int

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decode_binlog import wire
@@ -112,6 +112,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.booleans())
 def test_any_document_comes_back_as_it_was(value: Any, large: bool) -> None:
     assert json.loads(text_of(built(value, large))) == value

@@ -73,7 +73,8 @@ def _shortest_single(number: float) -> str:
         near = [Context(digits, rounding).plus(exact) for rounding in (ROUND_FLOOR, ROUND_CEILING)]
         fitting = [each for each in near if _as_single(str(each)) == number]
         if fitting:
-            return str(min(fitting, key=lambda each: abs(each - exact)))
+            # Of two that are as near, PostgreSQL takes the even one.
+            return str(min(fitting, key=lambda each: (abs(each - exact), each.as_tuple().digits[-1] & 1)))
     return f"{number:.8e}"
 
 

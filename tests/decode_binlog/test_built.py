@@ -149,6 +149,11 @@ def test_a_delete_of_version_2_has_the_old_row() -> None:
     assert changes(MAP, wire.rows(32, 6, [0x3F], row(5, EMPTY))) == [RowChange(expected(5, "{}"), None)]
 
 
+def test_bits_beyond_the_last_column_mean_nothing() -> None:
+    insert = wire.rows(30, 6, [0xFF], b"\xc0" + row(1, EMPTY)[1:])
+    assert changes(MAP, insert) == [RowChange(None, expected(1, "{}"))]
+
+
 def test_the_end_of_a_statement_may_come_without_rows() -> None:
     body = decoded(MAP, wire.rows(31, 0, [0, 0], b"", table_id=NO_TABLE))
     assert isinstance(body, Rows)
@@ -285,6 +290,24 @@ def test_an_unknown_collation_and_a_set_that_python_lacks_are_refused() -> None:
         table = wire.table_map((15,), struct.pack("<H", 40), [(2, wire.packed(collation))])
         with pytest.raises(Refused, match="column number 1 of insert rows"):
             changes(table, wire.rows(30, 1, [1], b"\0\x02hi"))
+
+
+# What MariaDB 10.11 makes of these bytes. Python alone reads the wide backslash as another character.
+@pytest.mark.parametrize(
+    ("collation", "raw", "text"),
+    [
+        (13, b"\x81\x5f\x83\x5c\xb1", "\\ソｱ"),
+        (12, b"\xa1\xc0\xa5\xbd", "\\ソ"),
+        (28, b"\xca\xfd", "数"),
+        (19, b"\x81\x41", "갂"),
+        (95, b"\x87\x40", "①"),
+        (249, b"\x81\x30\x84\x36", "¥"),
+    ],
+)
+def test_characters_of_several_bytes_are_read_as_the_server_reads_them(collation: int, raw: bytes, text: str) -> None:
+    table = wire.table_map((15,), struct.pack("<H", 40), [(2, wire.packed(collation))])
+    (change,) = changes(table, wire.rows(30, 1, [1], b"\0" + bytes([len(raw)]) + raw))
+    assert change.new == (text,)
 
 
 def test_a_text_that_is_not_of_its_set_is_refused_without_showing_it() -> None:

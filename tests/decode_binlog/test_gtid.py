@@ -79,6 +79,10 @@ def test_what_is_no_set_is_said_to_be_none(text: str) -> None:
         MysqlGtidSet.parse(text.replace("SERVER", SERVERS[0]))
 
 
+def test_intervals_that_touch_are_one() -> None:
+    assert str(MysqlGtidSet.parse(f"{SERVERS[0]}:3:1:2:5-9:7-12")) == f"{SERVERS[0]}:1-3:5-12"
+
+
 def test_a_set_ends_below_the_largest_number() -> None:
     MysqlGtidSet.parse(f"{SERVERS[0]}:9223372036854775806")
     with pytest.raises(NotAGtid):

@@ -2,8 +2,9 @@
 bytes are read. A set that Python cannot read exactly as the server does is refused, never guessed.
 
 Numbers: what MariaDB 10.11 lists in `information_schema.collation_character_set_applicability`, and the MySQL 8.4
-Reference Manual, "Supported Character Sets and Collations" (those above 248 that are not MariaDB's). How bytes are read
-was compared, byte for byte, with what MariaDB 10.11 converts to utf8mb4.
+Reference Manual, "Supported Character Sets and Collations" (gb18030, and utf8mb4 from 255 on). How bytes are read was
+compared, character for character, with what MariaDB 10.11 converts to utf8mb4, except for gb18030, which it does not
+have. Seven signs of big5 that it turns into U+FFFD keep their meaning; user-defined characters of ujis are refused.
 """
 
 from __future__ import annotations

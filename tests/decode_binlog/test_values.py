@@ -34,6 +34,7 @@ DOUBLE = Column(Type.DOUBLE, 8, 0, True)
 @example(9007199254740992.0)
 @example(151096.125)
 @example(1531852.25)
+@example(1531852.75)
 def test_a_single_has_the_fewest_digits_that_read_back(number: float) -> None:
     shown = read(SINGLE, struct.pack("<f", number))
     assert struct.pack("<f", float(shown)) == struct.pack("<f", number)

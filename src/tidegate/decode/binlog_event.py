@@ -1,0 +1,122 @@
+"""The events around rows: what a file is and where it goes on, statements as text, commits and prepares.
+
+Format: MariaDB documentation, "Replication Protocol"; MySQL Source Code Documentation, "Binary Log Event" and
+`Heartbeat_event_v2`. Heartbeats, which stand in no file, and incidents are built from the published format only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tidegate.decode.binlog_cursor import Cursor
+from tidegate.decode.binlog_gtid import Xid
+from tidegate.decode.binlog_rows import uncompressed
+
+
+class FormatDescription(NamedTuple):
+    server_version: str
+    mariadb: bool
+    checksums: bool
+    header_sizes: bytes
+    """Of each kind of event, from 1 on, the size of its fixed part."""
+
+
+class Rotate(NamedTuple):
+    file: str
+    position: int
+
+
+class Heartbeat(NamedTuple):
+    """Nothing to send; the server stands here."""
+
+    file: str
+    position: int | None
+    """None where the header's `end` says it."""
+
+
+class Stop(NamedTuple):
+    """The server was shut down here."""
+
+
+class Incident(NamedTuple):
+    """The server could not write what happened here: rows are missing from the log."""
+
+    code: int
+
+
+class Query(NamedTuple):
+    """A statement as text: DDL, or BEGIN, COMMIT, ROLLBACK, SAVEPOINT, XA … around rows."""
+
+    schema: str
+    statement: str
+    error_code: int
+
+
+class Commit(NamedTuple):
+    xid: int
+
+
+class XaPrepare(NamedTuple):
+    xid: Xid
+    one_phase: bool
+    """Committed at once."""
+
+
+def rotate(cursor: Cursor) -> Rotate:
+    position = cursor.unsigned(8)
+    return Rotate(cursor.text(cursor.rest()), position)
+
+
+def heartbeat(cursor: Cursor) -> Heartbeat:
+    return Heartbeat(cursor.text(cursor.rest()), None)
+
+
+def heartbeat_v2(cursor: Cursor) -> Heartbeat:
+    """Fields of a type, a length and a value: 1 the file, 2 the position (itself packed); 0 ends them."""
+    file, position = "", None
+    while cursor.left() and (kind := cursor.unsigned(1)):
+        field = cursor.part(cursor.packed(), f"field {kind}")
+        if kind == 1:
+            file = field.text(field.rest())
+        elif kind == 2:
+            position = field.packed()
+    return Heartbeat(file, position)
+
+
+def incident(cursor: Cursor) -> Incident:
+    return Incident(cursor.unsigned(2))
+
+
+def query(cursor: Cursor) -> Query:
+    schema, error_code = _query_head(cursor)
+    return Query(schema, _statement(cursor, cursor.rest()), error_code)
+
+
+def query_compressed(cursor: Cursor) -> Query:
+    schema, error_code = _query_head(cursor)
+    return Query(schema, _statement(cursor, uncompressed(cursor)), error_code)
+
+
+def _query_head(cursor: Cursor) -> tuple[str, int]:
+    cursor.skip(8)
+    schema_size, error_code = cursor.unsigned(1), cursor.unsigned(2)
+    cursor.skip(cursor.unsigned(2))  # status variables: the session's settings, of no matter to rows
+    schema = cursor.text(cursor.take(schema_size))
+    cursor.skip(1)
+    return schema, error_code
+
+
+def _statement(cursor: Cursor, raw: bytes) -> str:
+    """In the client's character set, which may be any: what is not UTF-8 is kept by escapes, for a statement is looked
+    at for its words and never a value."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def commit(cursor: Cursor) -> Commit:
+    return Commit(cursor.unsigned(8))
+
+
+def xa_prepare(cursor: Cursor) -> XaPrepare:
+    one_phase, format_id = cursor.unsigned(1), cursor.unsigned(4)
+    global_size, branch_size = cursor.unsigned(4), cursor.unsigned(4)
+    return XaPrepare(Xid(format_id, cursor.take(global_size), cursor.take(branch_size)), bool(one_phase))

@@ -1,0 +1,55 @@
+"""The payload of MySQL's compressed transactions.
+
+Format: MySQL Source Code Documentation, `Transaction_payload_event`. Built from the published format only. MySQL
+compresses with Zstandard, which Python reads from 3.14 on; before that such a transaction is refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tidegate.decode.binlog_cursor import Cursor, Refused
+
+PAYLOAD_BYTES_MAX = 1 << 30
+"""MySQL's largest event, and so the largest transaction that it compresses."""
+
+_ZSTANDARD, _PLAIN = 0, 255
+
+
+def unpacked(cursor: Cursor) -> bytes:
+    """The events within. Fields of a type, a length and a packed number: 1 the payload's size, 2 its compression,
+    3 its size uncompressed; 0 ends them. Raises `Malformed` and `Refused`."""
+    held: dict[int, int] = {}
+    while kind := cursor.packed():
+        held[kind] = cursor.part(cursor.packed(), f"field {kind}").packed()
+    payload = cursor.take(held.get(1, cursor.left()))
+    cursor.done()
+    compression = held.get(2, _ZSTANDARD)
+    if compression == _PLAIN:
+        return payload
+    if compression != _ZSTANDARD:
+        raise cursor.malformed(f"compression {compression}")
+    size = held.get(3)
+    if size is None or size > PAYLOAD_BYTES_MAX:
+        raise cursor.malformed("a compressed transaction of no sensible size")
+    return _decompressed(cursor, payload, size)
+
+
+def _decompressed(cursor: Cursor, payload: bytes, size: int) -> bytes:
+    try:
+        zstandard: Any = importlib.import_module("compression.zstd")
+    except ImportError:
+        raise Refused(
+            "a transaction compressed with Zstandard, which this Python cannot read",
+            "Set binlog_transaction_compression = OFF at the source, or run Tidegate on Python 3.14",
+        ) from None
+    engine = zstandard.ZstdDecompressor()
+    try:
+        # One more than announced, so that a longer one is noticed and no more is ever made.
+        whole = bytes(engine.decompress(payload, size + 1))
+    except zstandard.ZstdError:
+        raise cursor.malformed("a compressed transaction that is broken") from None
+    if len(whole) != size or not engine.eof:
+        raise cursor.malformed(f"a compressed transaction that is not of {size} bytes")
+    return whole

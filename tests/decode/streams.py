@@ -121,18 +121,12 @@ class Seen:
     error: tuple[type[Exception], str] | None = None
 
 
-def watched(
-    gatherer: Gatherer,
-    stream: bytes,
-    *,
-    limits: Limits = ROOMY,
-    borders: Iterable[int] = (),
-    tables: dict[int, Table] = TABLES,
-) -> Seen:
-    """Feeds the stream in buffers that end at `borders`, and does at each stop what its reader would."""
+def watched(gatherer: Gatherer, stream: bytes, *, limits: Limits = ROOMY, borders: Iterable[int] = ()) -> Seen:
+    """Feeds the stream in buffers that end at `borders`, and does at each stop what its reader would. A relation that
+    is none of `TABLES` is kept as a log."""
     seen = Seen()
     try:
-        for one in _feeding(gatherer, stream, limits, sorted({*borders, len(stream)}), tables):
+        for one in _feeding(gatherer, stream, limits, sorted({*borders, len(stream)})):
             seen.said.append(one)
     except Malformed as error:
         seen.error = (type(error), str(error))
@@ -140,9 +134,7 @@ def watched(
     return seen
 
 
-def _feeding(
-    gatherer: Gatherer, stream: bytes, limits: Limits, borders: Sequence[int], tables: dict[int, Table]
-) -> Iterator[Any]:
+def _feeding(gatherer: Gatherer, stream: bytes, limits: Limits, borders: Sequence[int]) -> Iterator[Any]:
     at = 0
     for border in borders:
         while True:
@@ -151,14 +143,16 @@ def _feeding(
             yield at, fed, gatherer.open, gatherer.passed_over, gatherer.changes, gatherer.size_bytes
             if fed.stop is Stop.END:
                 break
-            oid = fed.met.oid if isinstance(fed.met, Relation) else fed.oid
-            if fed.stop is Stop.UNSHAPED and oid not in tables:
+            if fed.stop is Stop.UNSHAPED and fed.oid not in TABLES:
                 return
             if fed.stop in (Stop.FULL, Stop.TRUNCATE):
                 yield from taken(gatherer)
-            elif oid in tables:
-                table = tables[oid]
-                gatherer.shape(oid, table.names, table.key, table.mode)
+            elif isinstance(fed.met, Relation) and fed.met.oid not in TABLES:
+                yield from taken(gatherer)
+                gatherer.shape(fed.met.oid, [column.name for column in fed.met.columns], (), Mode.LOG)
+            elif fed.stop in (Stop.RELATION, Stop.UNSHAPED):
+                table = TABLES[fed.met.oid if isinstance(fed.met, Relation) else fed.oid]
+                gatherer.shape(table.oid, table.names, table.key, table.mode)
 
 
 def taken(gatherer: Gatherer) -> list[Any]:

@@ -2,12 +2,10 @@
 //!
 //! The twin is `decode/plain.py`; both stop at the same places for the same reasons.
 
-use std::collections::HashMap;
-
 use crate::arrow::Group;
-use crate::log::{Log, Place};
+use crate::log::Place;
 use crate::message::{parse, Fault, Images, Message, Op, LONG, SHORT};
-use crate::net::Net;
+use crate::relation::{Relations, Rows};
 use crate::rows::BYTES_MAX;
 
 const OUT_OF_PLACE: Fault = Fault::of(20, 0);
@@ -81,26 +79,6 @@ enum Inside {
     Block,
 }
 
-enum Rows {
-    Net(Net),
-    Log(Log),
-    Skip,
-}
-
-struct Relation {
-    columns: usize,
-    key: Vec<usize>,
-    mode: u32,
-    /// Cleared by a relation's message, until its shape is said again.
-    described: bool,
-    rows: Rows,
-    changes: u64,
-    bytes: u64,
-}
-
-const NET: u32 = 0;
-const LOG: u32 = 1;
-
 /// Where to go on in a log read before: see `decode.gatherer.Gatherer.resume`.
 #[derive(Default)]
 struct Resume {
@@ -113,7 +91,7 @@ struct Resume {
 pub struct Gatherer {
     streams: bool,
     resume: Resume,
-    relations: HashMap<u32, Relation>,
+    relations: Relations,
     held: Vec<u32>,
     events: Vec<Event>,
     images: Images,
@@ -142,24 +120,7 @@ impl Gatherer {
 
     /// False if rows of another shape are gathered. The key's columns must be columns.
     pub fn shape(&mut self, oid: u32, columns: usize, key: &[u32], mode: u32) -> bool {
-        let key: Vec<usize> = key.iter().map(|column| *column as usize).collect();
-        if let Some(held) = self.relations.get_mut(&oid) {
-            if (held.columns, &held.key, held.mode) == (columns, &key, mode) {
-                held.described = true;
-                return true;
-            }
-            if held.changes > 0 {
-                return false;
-            }
-        }
-        let rows = match mode {
-            NET => Rows::Net(Net::new(columns, key.clone())),
-            LOG => Rows::Log(Log::new(columns, key.clone())),
-            _ => Rows::Skip,
-        };
-        let relation = Relation { columns, key, mode, described: true, rows, changes: 0, bytes: 0 };
-        self.relations.insert(oid, relation);
-        true
+        self.relations.shape(oid, columns, key, mode)
     }
 
     pub fn feed(&mut self, buffer: &[u8], limits: &Limits) -> Fed {
@@ -213,7 +174,7 @@ impl Gatherer {
                 return Ok(self.room(limits));
             }
             Message::Relation { oid } => {
-                if let Some(relation) = self.relations.get_mut(&oid) {
+                if let Some(relation) = self.relations.find(oid) {
                     relation.described = false;
                 }
                 return Ok(Step::Behind(RELATION));
@@ -251,7 +212,7 @@ impl Gatherer {
 
     fn row(&mut self, oid: u32, op: Op, has_old: bool, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
         self.inside.ok_or(OUT_OF_PLACE)?;
-        let Some(relation) = self.relations.get_mut(&oid).filter(|relation| relation.described) else {
+        let Some(relation) = self.relations.find(oid).filter(|relation| relation.described) else {
             return Ok(Step::Before(UNSHAPED, oid));
         };
         let place = Place { transaction: self.open.transaction, index: self.open.changes };
@@ -319,29 +280,20 @@ impl Gatherer {
 
     /// Nothing for a relation that is not gathered.
     pub fn take(&mut self, oid: u32) -> Vec<Group> {
-        let Some(relation) = self.relations.get_mut(&oid) else { return vec![] };
+        let Some(relation) = self.relations.find(oid) else { return vec![] };
         self.changes -= relation.changes;
         self.bytes -= relation.bytes;
-        (relation.changes, relation.bytes) = (0, 0);
         self.held.retain(|held| *held != oid);
-        match &mut relation.rows {
-            Rows::Net(net) => net.take(),
-            Rows::Log(log) => log.take(),
-            Rows::Skip => vec![],
-        }
+        relation.take()
     }
 
     /// Forgets what is gathered; shapes and the place in the log stay.
     pub fn clear(&mut self) {
-        for relation in self.relations.values_mut() {
-            match &mut relation.rows {
-                Rows::Net(net) => net.clear(),
-                Rows::Log(log) => log.clear(),
-                Rows::Skip => {}
+        for oid in self.held.drain(..) {
+            if let Some(relation) = self.relations.find(oid) {
+                relation.clear();
             }
-            (relation.changes, relation.bytes) = (0, 0);
         }
-        self.held.clear();
         (self.changes, self.bytes) = (0, 0);
     }
 

@@ -19,10 +19,14 @@ pub struct Keys {
     secrets: [u64; 2],
 }
 
-/// A key as it stands in a message, looked up.
+/// The hash of a key as it stands in a message.
+#[derive(Clone, Copy)]
+pub struct Hash(u32);
+
+/// A key that was looked up.
 pub struct Found {
     pub entry: Option<u32>,
-    hash: u32,
+    hash: Hash,
 }
 
 impl Keys {
@@ -36,16 +40,25 @@ impl Keys {
         Keys { columns, cells: vec![], count: 0, slots: vec![], secrets }
     }
 
-    /// The entry of a row's key. `KEYLESS` if a key's column has no value, which never is.
-    pub fn find(&self, kept: &Rows, oid: u32, body: &[u8], row: &[Cell]) -> Result<Found, Fault> {
-        let hash = self.hash(body, row).ok_or(Fault::of(KEYLESS, u64::from(oid)))?;
+    /// The hash of a row's key, whose slot is on its way from memory from here on. `KEYLESS` if a key's column has no
+    /// value, which never is.
+    pub fn hash(&self, oid: u32, body: &[u8], row: &[Cell]) -> Result<Hash, Fault> {
+        let hash = self.hashed(body, row).ok_or(Fault::of(KEYLESS, u64::from(oid)))?;
+        if let Some(slot) = self.slots.get(hash.0 as usize & self.slots.len().wrapping_sub(1)) {
+            fetch(slot);
+        }
+        Ok(hash)
+    }
+
+    /// The entry of a row's key, of which this is the hash.
+    pub fn find(&self, kept: &Rows, hash: Hash, body: &[u8], row: &[Cell]) -> Found {
         let entry = self.probe(hash, |entry| {
             self.columns
                 .iter()
                 .zip(self.cells_of(entry))
                 .all(|(column, known)| row.get(*column).is_some_and(|cell| cell.text(body) == known.text(&kept.bytes)))
         });
-        Ok(Found { entry, hash })
+        Found { entry, hash }
     }
 
     /// Whether two rows of one message have the same key.
@@ -58,7 +71,7 @@ impl Keys {
 
     /// A new entry for a key that was not found; the body it stands in is kept at `moved`.
     pub fn add(&mut self, found: &Found, row: &[Cell], moved: u32) -> u32 {
-        if self.slots.len() < 2 * (self.count as usize + 1) {
+        if 3 * self.slots.len() < 4 * (self.count as usize + 1) {
             self.grow();
         }
         for column in &self.columns {
@@ -68,7 +81,7 @@ impl Keys {
         }
         let entry = self.count;
         self.count += 1;
-        place(&mut self.slots, u64::from(found.hash) << 32 | u64::from(entry + 1));
+        place(&mut self.slots, u64::from(found.hash.0) << 32 | u64::from(entry + 1));
         entry
     }
 
@@ -93,7 +106,7 @@ impl Keys {
         self.count = 0;
     }
 
-    fn probe(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    fn probe(&self, Hash(hash): Hash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;
         while let Some(slot) = self.slots.get(at) {
@@ -119,7 +132,7 @@ impl Keys {
         self.slots = slots;
     }
 
-    fn hash(&self, body: &[u8], row: &[Cell]) -> Option<u32> {
+    fn hashed(&self, body: &[u8], row: &[Cell]) -> Option<Hash> {
         let [mut hash, factor] = self.secrets;
         for column in &self.columns {
             let cell = row.get(*column).filter(|cell| cell.is_text())?;
@@ -129,11 +142,24 @@ impl Keys {
                 let word = word.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 hash = mixed(hash ^ word, factor);
             }
-            let rest = words.remainder().iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            hash = mixed(hash ^ rest, factor);
+            hash = mixed(hash ^ remainder(body, *cell, words.remainder()), factor);
         }
-        Some((hash ^ hash >> 32) as u32)
+        Some(Hash((hash ^ hash >> 32) as u32))
     }
+}
+
+/// The last bytes of a text, fewer than eight, as a number; read at once where the body goes on behind them.
+fn remainder(body: &[u8], cell: Cell, rest: &[u8]) -> u64 {
+    let start = (cell.at + cell.length) as usize - rest.len();
+    let known = body.get(start..).and_then(|behind| behind.first_chunk());
+    let bytes = known.copied().unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        for (place, byte) in bytes.iter_mut().zip(rest) {
+            *place = *byte;
+        }
+        bytes
+    });
+    u64::from_le_bytes(bytes) & !(u64::MAX << (8 * rest.len()))
 }
 
 /// Both halves of the product of 128 bits.
@@ -142,7 +168,7 @@ fn mixed(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Into the first free slot; at least half of them are.
+/// Into the first free slot; at least a quarter of them are.
 fn place(slots: &mut [u64], slot: u64) {
     let Some(mask) = slots.len().checked_sub(1) else { return };
     let mut at = (slot >> 32) as usize & mask;
@@ -154,3 +180,12 @@ fn place(slots: &mut [u64], slot: u64) {
         at = (at + 1) & mask;
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+fn fetch<T>(place: &T) {
+    use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch<T>(_: &T) {}

@@ -6,12 +6,16 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
 mod arrow;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
+mod garbled;
 mod gather;
 mod keys;
 mod log;
 mod message;
 mod net;
 mod patterns;
+mod relation;
 mod rows;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -221,6 +225,7 @@ fn handed_over(group: Group) -> Taken {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 

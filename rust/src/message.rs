@@ -236,7 +236,11 @@ impl<'a> Reader<'a> {
 
     /// Nothing behind the oid is outside of ASCII, so every value is UTF-8. A length byte may say no too often.
     fn is_plain(&self) -> bool {
-        self.body.get(4..).is_some_and(<[u8]>::is_ascii)
+        let body = self.body.get(4..).unwrap_or(&[]);
+        match body.last_chunk() {
+            Some(last) => body.as_chunks().0.iter().all(plain) && plain(last),
+            None => body.is_ascii(),
+        }
     }
 
     fn marked(&mut self, allowed: &[u8], fault: u32) -> Result<(), Fault> {
@@ -282,4 +286,8 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+fn plain(bytes: &[u8; 32]) -> bool {
+    bytes.iter().fold(0, |all, byte| all | byte) < 0x80
 }

@@ -35,25 +35,24 @@ impl Net {
     pub fn add(&mut self, oid: u32, op: Op, has_old: bool, body: &[u8], images: &Images) -> Result<(), Fault> {
         let named = |fault: Fault| Fault { a: u64::from(oid), ..fault };
         if op == Op::Delete {
-            let old = self.keys.find(&self.rows, oid, body, &images.old)?;
+            let old = self.find(oid, body, &images.old)?;
             self.delete(&old, &images.old, body, None);
             return Ok(());
         }
         let left_out = left_out(&images.new);
-        let new = self.keys.find(&self.rows, oid, body, &images.new)?;
-        if op == Op::Insert {
-            if left_out {
-                return Err(named(NEVER));
-            }
+        let hash = self.keys.hash(oid, body, &images.new)?;
+        if op == Op::Insert && left_out {
+            return Err(named(NEVER));
+        }
+        if !left_out && !has_old {
             let moved = self.rows.keep(body);
             let row = self.rows.add(&images.new, moved);
+            let new = self.keys.find(&self.rows, hash, body, &images.new);
             self.put(&new, &images.new, moved, Entry { row, base: NONE });
             return Ok(());
         }
-        let old = match has_old {
-            true => Some(self.keys.find(&self.rows, oid, body, &images.old)?),
-            false => None,
-        };
+        let new = self.keys.find(&self.rows, hash, body, &images.new);
+        let old = if has_old { Some(self.find(oid, body, &images.old)?) } else { None };
         let old = old.filter(|_| !self.keys.same(body, &images.old, &images.new));
         let before = old.as_ref().unwrap_or(&new).entry.and_then(|entry| self.entries.get(entry as usize).copied());
         if left_out && before.is_some_and(|entry| entry.row == NONE) {
@@ -74,6 +73,11 @@ impl Net {
         };
         self.put(&new, &images.new, moved, entry);
         Ok(())
+    }
+
+    fn find(&self, oid: u32, body: &[u8], row: &[Cell]) -> Result<Found, Fault> {
+        let hash = self.keys.hash(oid, body, row)?;
+        Ok(self.keys.find(&self.rows, hash, body, row))
     }
 
     fn delete(&mut self, found: &Found, old: &[Cell], body: &[u8], kept: Option<u32>) -> u32 {

@@ -12,6 +12,7 @@ import pytest
 from decode.conftest import LACKING, Open
 from decode.streams import LOG, NET, ROOMY, frames, transaction
 from tidegate.decode import choice, native
+from tidegate.decode.gatherer import Limits
 from tidegate.decode.native import NativeGatherer
 from tidegate.decode.plain import PlainGatherer
 from tidegate.errors import EnvironmentLacking, SettingInvalid, TidegateError
@@ -59,6 +60,17 @@ def test_memory_is_given_back() -> None:
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@built
+def test_keys_whose_hashes_are_the_same_are_told_apart() -> None:
+    """Of so many keys some have the same hash of 32 bits, whatever its secrets: ten pairs are to be expected."""
+    count = 300_000
+    gatherer = NativeGatherer()
+    gatherer.shape(NET.oid, NET.names, NET.key, NET.mode)
+    changes = (pgwire.insert(NET.oid, [str(n), None, None]) for n in range(count))
+    gatherer.feed(frames(*transaction(*changes)), 0, Limits(changes_max=count, split_changes_max=count))
+    assert gatherer.take(NET.oid).puts.num_rows == count  # type: ignore[union-attr]
 
 
 @built

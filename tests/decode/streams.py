@@ -121,10 +121,19 @@ class Seen:
     error: tuple[type[Exception], str] | None = None
 
 
-def watched(gatherer: Gatherer, stream: bytes, *, limits: Limits = ROOMY, borders: Iterable[int] = ()) -> Seen:
+def watched(
+    gatherer: Gatherer,
+    stream: bytes,
+    *,
+    limits: Limits = ROOMY,
+    borders: Iterable[int] = (),
+    resumed: tuple[int, int, int] | None = None,
+) -> Seen:
     """Feeds the stream in buffers that end at `borders`, and does at each stop what its reader would. A relation that
     is none of `TABLES` is kept as a log."""
     seen = Seen()
+    if resumed is not None:
+        gatherer.resume(*resumed)
     try:
         for one in _feeding(gatherer, stream, limits, sorted({*borders, len(stream)})):
             seen.said.append(one)

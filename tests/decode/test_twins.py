@@ -36,12 +36,24 @@ def both(twins: tuple[Open, Open], stream: bytes, **how: object) -> Seen:
     return plain
 
 
-@given(histories(), LIMITS, st.lists(st.integers(0, 2000), max_size=5))
+COMMITS = st.sampled_from([0, 200, 220, 240])
+
+
+@given(
+    histories(),
+    LIMITS,
+    st.lists(st.integers(0, 2000), max_size=5),
+    st.one_of(st.none(), st.tuples(COMMITS, COMMITS, st.integers(0, 6))),
+)
 @given_twins
 def test_a_stream_comes_out_the_same_however_it_is_cut(
-    twins: tuple[Open, Open], messages: list[bytes], limits: Limits, borders: list[int]
+    twins: tuple[Open, Open],
+    messages: list[bytes],
+    limits: Limits,
+    borders: list[int],
+    resumed: tuple[int, int, int] | None,
 ) -> None:
-    both(twins, frames(*messages), limits=limits, borders=borders)
+    both(twins, frames(*messages), limits=limits, borders=borders, resumed=resumed)
 
 
 @given(

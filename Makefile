@@ -6,9 +6,10 @@ VENV := .venv/bin/python
 HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
-# The compiled decoder; nothing where there is no cargo, and what needs it does without.
+# The compiled decoder; nothing where cargo is missing or older than rust/Cargo.toml asks for, and all else does without.
 LIBRARY := src/tidegate/decode/_native.so
-NATIVE := $(if $(shell command -v cargo),$(LIBRARY))
+CARGO := $(shell cargo --version 2>/dev/null | cut -d' ' -f2)
+NATIVE := $(shell printf '%s\n' 1.82 '$(CARGO)' | sort --version-sort --check=quiet && echo $(LIBRARY))
 
 MINUTES ?= 60
 

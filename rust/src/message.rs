@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
     fn is_plain(&self) -> bool {
         let body = self.body.get(4..).unwrap_or(&[]);
         match body.last_chunk() {
-            Some(last) => body.as_chunks().0.iter().all(plain) && plain(last),
+            Some(last) => body.chunks_exact(BLOCK).all(plain) && plain(last as &[u8; BLOCK]),
             None => body.is_ascii(),
         }
     }
@@ -288,6 +288,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn plain(bytes: &[u8; 32]) -> bool {
+const BLOCK: usize = 32;
+
+fn plain(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, byte| all | byte) < 0x80
 }

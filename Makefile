@@ -6,12 +6,16 @@ VENV := .venv/bin/python
 HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 PYTHON_READY := .venv/ready-$(HERE)
 SERVERS_READY := .venv/servers-$(HERE)
+# The compiled decoder; nothing where cargo is missing or older than rust/Cargo.toml asks for, and all else does without.
+LIBRARY := src/tidegate/decode/_native.so
+CARGO := $(shell cargo --version 2>/dev/null | cut -d' ' -f2)
+NATIVE := $(shell printf '%s\n' 1.82 '$(CARGO)' | sort --version-sort --check=quiet && echo $(LIBRARY))
 
 MINUTES ?= 60
 STEPS ?= 500000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crash lifecycle soak saboteurs bench format docs lock servers clean
+.PHONY: help demo native test check crash lifecycle soak saboteurs bench format docs lock servers clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -19,7 +23,9 @@ help: ## Say what there is
 demo: $(PYTHON_READY) ## Watch it work: a busy PostgreSQL synchronized, operated, and proven equal
 	@$(VENV) -m tidegate demo $(ARGS)
 
-test: $(PYTHON_READY) $(SERVERS_READY) ## Run the tests (ARGS="tests/unit -x": some), on real servers they start themselves
+native: $(LIBRARY) ## Build the compiled decoder; needs cargo and nothing from the network
+
+test: $(PYTHON_READY) $(SERVERS_READY) $(NATIVE) ## Run the tests (ARGS="tests/unit -x": some), on real servers of their own
 ifdef ARGS
 	@$(VENV) -m pytest $(ARGS)
 else
@@ -67,11 +73,16 @@ servers: $(PYTHON_READY) ## Get the PostgreSQL versions the tests run on, where 
 	@touch $(SERVERS_READY)
 
 clean: ## Remove the virtual environment and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build rust/target $(LIBRARY)
 
 $(PYTHON_READY): requirements-dev.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh python
 	@touch $@
+
+# Put in place by a new file: a process may have the old one loaded.
+$(LIBRARY): $(wildcard rust/src/*.rs) rust/Cargo.toml
+	@cargo build --quiet --release --offline --manifest-path rust/Cargo.toml
+	@install -m 755 rust/target/release/libtidegate_native.so $@
 
 $(SERVERS_READY): src/tidegate/testing/binaries.py | $(PYTHON_READY)
 	@tools/setup.sh servers

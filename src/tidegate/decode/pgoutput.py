@@ -1,7 +1,8 @@
 """PostgreSQL's `pgoutput` messages: bytes in, events out. The readable twin.
 
 Format: PostgreSQL documentation, "Logical Replication Message Formats" (protocol versions 1 to 4 without streaming;
-values as text). Pure: no socket, no clock. Malformed bytes raise `Malformed` and nothing else.
+values as text). Pure: no socket, no clock. Malformed bytes raise `Malformed` and nothing else. The compiled decoder
+(`rust/src/message.rs`) makes the same checks in the same order.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from tidegate.decode.fault import Fault
+from tidegate.decode.fault import Malformed as Malformed
 from tidegate.model.change import UNCHANGED, Cell, Op, Row
 
 # Microseconds between 1970-01-01 and 2000-01-01, where PostgreSQL's clock starts.
 EPOCH_US = 946_684_800_000_000
-
-
-class Malformed(ValueError):
-    """The bytes are not a message of the protocol. Says where, never what the values were (I8)."""
 
 
 class RelationColumn(NamedTuple):
@@ -81,21 +80,20 @@ def decode(message: bytes) -> Message | None:
     """One message; None for those that say nothing about rows. Raises `Malformed`."""
     try:
         return _decode(message)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        kind = message[:1].decode("latin-1")
-        raise Malformed(f"message {kind!r} of {len(message)} bytes: {type(error).__name__}") from None
+    except (struct.error, IndexError):
+        raise Malformed(message, Fault.SHORT) from None
 
 
 def _decode(message: bytes) -> Message | None:
     kind = message[0]
     if kind == 73:  # I
-        new, end = _row(message, _marked(message, 5, b"N"))
+        new, end = _row(message, _marked(message, 5, b"N", Fault.NEW))
         return _ended(message, end, RowChange(_U32.unpack_from(message, 1)[0], Op.INSERT, None, False, new))
     if kind == 85:  # U
         return _update(message)
     if kind == 68:  # D
         whole = message[5:6] == b"O"
-        old, end = _row(message, _marked(message, 5, b"KO"))
+        old, end = _row(message, _marked(message, 5, b"KO", Fault.OLD))
         return _ended(message, end, RowChange(_U32.unpack_from(message, 1)[0], Op.DELETE, old, whole, None))
     if kind == 66:  # B
         commit_lsn, at_us, xid = _BEGIN.unpack_from(message, 1)
@@ -108,11 +106,11 @@ def _decode(message: bytes) -> Message | None:
     if kind == 84:  # T
         count, _ = _TRUNCATE.unpack_from(message, 1)
         if len(message) != 6 + 4 * count:
-            raise Malformed(f"truncate names {count} tables in {len(message)} bytes")
+            raise Malformed(message, Fault.TABLES, count)
         return Truncate(struct.unpack_from(f">{count}I", message, 6))
     if kind in _PASSED_OVER:
         return None
-    raise Malformed(f"unknown message kind {chr(kind)!r}")
+    raise Malformed(message, Fault.KIND)
 
 
 def _update(message: bytes) -> RowChange:
@@ -120,10 +118,10 @@ def _update(message: bytes) -> RowChange:
     if message[at : at + 1] in (b"K", b"O"):
         whole = message[at : at + 1] == b"O"
         old, at = _row(message, at + 1)
-    new, end = _row(message, _marked(message, at, b"N"))
+    new, end = _row(message, _marked(message, at, b"N", Fault.NEW))
     if old is not None:
         if len(old) != len(new):
-            raise Malformed(f"old row of {len(old)} columns, new of {len(new)}")
+            raise Malformed(message, Fault.COUNTS, len(old), len(new))
         # The value the update left out stands in the old row where that is whole, or has the column as part of the
         # key: a key is never NULL, and the columns that are not part of it are.
         new = tuple(o if n is UNCHANGED and (whole or o is not None) else n for o, n in zip(old, new, strict=True))
@@ -158,8 +156,8 @@ def _row(message: bytes, at: int) -> tuple[Row, int]:
             start = at + 5
             at = start + int.from_bytes(message[at + 1 : start], "big")
             if at > len(message):
-                raise Malformed(f"a value ends at byte {at} of {len(message)}")
-            cells.append(message[start:at].decode())
+                raise Malformed(message, Fault.BEYOND, start)
+            cells.append(_text(message, start, at))
         elif kind == 110:  # n
             cells.append(None)
             at += 1
@@ -167,24 +165,31 @@ def _row(message: bytes, at: int) -> tuple[Row, int]:
             cells.append(UNCHANGED)
             at += 1
         else:
-            raise Malformed(f"unknown column kind {chr(kind)!r}")
+            raise Malformed(message, Fault.CELL, at)
     return tuple(cells), at
 
 
-def _marked(message: bytes, at: int, allowed: bytes) -> int:
+def _marked(message: bytes, at: int, allowed: bytes, fault: Fault) -> int:
     if message[at] not in allowed:
-        raise Malformed(f"expected one of {allowed.decode()} at byte {at}")
+        raise Malformed(message, fault, at)
     return at + 1
+
+
+def _text(message: bytes, start: int, end: int) -> str:
+    try:
+        return message[start:end].decode()
+    except UnicodeDecodeError:
+        raise Malformed(message, Fault.TEXT, start) from None
 
 
 def _string(message: bytes, at: int) -> tuple[str, int]:
     end = message.find(b"\0", at)
     if end < 0:
-        raise Malformed(f"a name that begins at byte {at} does not end")
-    return message[at:end].decode(), end + 1
+        raise Malformed(message, Fault.NAME, at)
+    return _text(message, at, end), end + 1
 
 
 def _ended(message: bytes, at: int, event: M) -> M:
     if at != len(message):
-        raise Malformed(f"{len(message) - at} bytes behind the end of the message")
+        raise Malformed(message, Fault.TRAILING, len(message) - at)
     return event

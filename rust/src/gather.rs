@@ -1,0 +1,329 @@
+//! Frames in, rows kept by relation: the flow of transactions, what stops it, and how much is gathered at once.
+//!
+//! The twin is `decode/plain.py`; both stop at the same places for the same reasons.
+
+use crate::arrow::Group;
+use crate::log::Place;
+use crate::message::{parse, Fault, Images, Message, Op, LONG, SHORT};
+use crate::relation::{Relations, Rows};
+use crate::rows::BYTES_MAX;
+
+const OUT_OF_PLACE: Fault = Fault::of(20, 0);
+const FEWER: Fault = Fault::of(21, 0);
+const COLUMNS: u32 = 22;
+
+/// Added to by the other side, so that an event without a time is at 0.
+const NO_TIME_US: i64 = -946_684_800_000_000;
+
+/// When to stop: behind a commit at the first two, and in front of a row that would exceed the others.
+#[repr(C)]
+pub struct Limits {
+    pub changes: u64,
+    pub bytes: u64,
+    pub split_changes: u64,
+    pub split_bytes: u64,
+}
+
+/// The numbers are those of `decode.gatherer.EventKind`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Event {
+    kind: u32,
+    xid: u32,
+    subxid: u32,
+    _unused: u32,
+    transaction: u64,
+    commit_lsn: u64,
+    end_lsn: u64,
+    at_us: i64,
+    changes: u64,
+}
+
+const BEGIN: u32 = 1;
+const COMMIT: u32 = 2;
+const STREAM_START: u32 = 3;
+const STREAM_STOP: u32 = 4;
+const STREAM_COMMIT: u32 = 5;
+const STREAM_ABORT: u32 = 6;
+
+/// Why feeding ended, if not for the buffer's end, which is 0. The numbers are those of `decode.gatherer.Stop`.
+const FULL: u32 = 1;
+const RELATION: u32 = 2;
+const TRUNCATE: u32 = 3;
+const UNSHAPED: u32 = 4;
+const BROKEN: u32 = 5;
+
+/// What `feed` says besides its events.
+#[repr(C)]
+#[derive(Default)]
+pub struct Fed {
+    pub consumed: u64,
+    pub stop: u32,
+    /// Of `UNSHAPED`: the relation.
+    pub oid: u32,
+    /// Of `BROKEN`: the message's kind (256: it has none), its length and the fault.
+    pub kind: u32,
+    pub fault: u32,
+    pub length: u64,
+    pub a: u64,
+    pub b: u64,
+    /// Of `RELATION` and `TRUNCATE`: where the message stands, and behind how many of its bytes its body begins.
+    pub message_at: u64,
+    pub message_length: u64,
+    pub body_from: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Inside {
+    Transaction,
+    Block,
+}
+
+/// Where to go on in a log read before: see `decode.gatherer.Gatherer.resume`.
+#[derive(Default)]
+struct Resume {
+    lsn: u64,
+    inside: u64,
+    changes: u64,
+}
+
+#[derive(Default)]
+pub struct Gatherer {
+    streams: bool,
+    resume: Resume,
+    relations: Relations,
+    held: Vec<u32>,
+    events: Vec<Event>,
+    images: Images,
+    inside: Option<Inside>,
+    open: Event,
+    skip: u64,
+    transactions: u64,
+    changes: u64,
+    bytes: u64,
+}
+
+enum Step {
+    On,
+    Behind(u32),
+    Before(u32, u32),
+}
+
+impl Gatherer {
+    pub fn new(streams: bool) -> Gatherer {
+        Gatherer { streams, ..Gatherer::default() }
+    }
+
+    pub fn resume(&mut self, lsn: u64, inside: u64, changes: u64) {
+        self.resume = Resume { lsn, inside, changes };
+    }
+
+    /// False if rows of another shape are gathered. The key's columns must be columns.
+    pub fn shape(&mut self, oid: u32, columns: usize, key: &[u32], mode: u32) -> bool {
+        self.relations.shape(oid, columns, key, mode)
+    }
+
+    pub fn feed(&mut self, buffer: &[u8], limits: &Limits) -> Fed {
+        self.events.clear();
+        let mut fed = Fed::default();
+        let mut rest = buffer;
+        while let Some((head, behind)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*head);
+            if u64::from(length) > BYTES_MAX {
+                return broken(fed, 256, u64::from(length), Fault::of(LONG, 0));
+            }
+            let Some((message, behind)) = behind.split_at_checked(length as usize) else { break };
+            let Some((kind, body)) = message.split_first() else { return broken(fed, 256, 0, SHORT) };
+            // In a block of a streamed transaction an xid stands in front of these.
+            let prefixed = self.inside == Some(Inside::Block) && b"RIUDT".contains(kind);
+            let body = if prefixed { body.get(4..).unwrap_or(&[]) } else { body };
+            match self.message(*kind, body, limits) {
+                Err(fault) => return broken(fed, u32::from(*kind), body.len() as u64 + 1, fault),
+                Ok(Step::Before(stop, oid)) => return Fed { stop, oid, ..fed },
+                Ok(Step::On) => fed.consumed += 4 + u64::from(length),
+                Ok(Step::Behind(stop)) => {
+                    fed.message_at = fed.consumed + 4;
+                    fed.message_length = u64::from(length);
+                    fed.body_from = if prefixed { 5 } else { 1 };
+                    fed.consumed += 4 + u64::from(length);
+                    return Fed { stop, ..fed };
+                }
+            }
+            rest = behind;
+        }
+        fed
+    }
+
+    fn message(&mut self, kind: u8, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
+        match parse(kind, body, self.streams, &mut self.images)? {
+            Message::Row { oid, op, has_old } => return self.row(oid, op, has_old, body, limits),
+            Message::Begin { commit_lsn, at_us, xid } => {
+                self.enter(Inside::Transaction, Event { kind: BEGIN, xid, commit_lsn, at_us, ..Event::default() })?;
+                self.skip = if commit_lsn == self.resume.inside { self.resume.changes } else { 0 };
+                if commit_lsn < self.resume.lsn {
+                    self.skip = u64::MAX;
+                }
+            }
+            Message::Commit { end_lsn } => {
+                self.inside(Inside::Transaction)?;
+                if self.skip != u64::MAX && self.open.changes < self.skip {
+                    return Err(FEWER);
+                }
+                self.events.push(Event { kind: COMMIT, end_lsn, ..self.open });
+                self.leave();
+                return Ok(self.room(limits));
+            }
+            Message::Relation { oid } => {
+                if let Some(relation) = self.relations.find(oid) {
+                    relation.described = false;
+                }
+                return Ok(Step::Behind(RELATION));
+            }
+            Message::Truncate { tables } => {
+                self.inside.ok_or(OUT_OF_PLACE)?;
+                self.open.changes += u64::from(tables);
+                return Ok(Step::Behind(TRUNCATE));
+            }
+            Message::Nothing => {}
+            Message::StreamStart { xid } => {
+                self.enter(Inside::Block, Event { kind: STREAM_START, xid, at_us: NO_TIME_US, ..Event::default() })?;
+                self.skip = 0;
+                self.events.push(self.open);
+            }
+            Message::StreamStop => {
+                self.inside(Inside::Block)?;
+                self.events.push(Event { kind: STREAM_STOP, ..self.open });
+                self.leave();
+            }
+            Message::StreamCommit { xid, commit_lsn, end_lsn, at_us } => {
+                self.outside()?;
+                self.events.push(Event { kind: STREAM_COMMIT, xid, commit_lsn, end_lsn, at_us, ..Event::default() });
+                return Ok(self.room(limits));
+            }
+            Message::StreamAbort { xid, subxid, lsn, at_us } => {
+                self.outside()?;
+                let at_us = at_us.unwrap_or(NO_TIME_US);
+                let event = Event { kind: STREAM_ABORT, xid, subxid, commit_lsn: lsn, at_us, ..Event::default() };
+                self.events.push(event);
+            }
+        }
+        Ok(Step::On)
+    }
+
+    fn row(&mut self, oid: u32, op: Op, has_old: bool, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
+        self.inside.ok_or(OUT_OF_PLACE)?;
+        let Some(relation) = self.relations.find(oid).filter(|relation| relation.described) else {
+            return Ok(Step::Before(UNSHAPED, oid));
+        };
+        let place = Place { transaction: self.open.transaction, index: self.open.changes };
+        if !matches!(relation.rows, Rows::Skip) {
+            let images = [(has_old, &self.images.old), (op != Op::Delete, &self.images.new)];
+            for (there, image) in images {
+                if there && image.len() != relation.columns {
+                    return Err(Fault { code: COLUMNS, a: u64::from(oid), b: image.len() as u64 });
+                }
+            }
+            if place.index >= self.skip {
+                let size = body.len() as u64 + 1;
+                let bytes = self.bytes.saturating_add(size);
+                let full = self.changes >= limits.split_changes || bytes > limits.split_bytes.min(BYTES_MAX);
+                if self.changes > 0 && full {
+                    return Ok(Step::Before(FULL, oid));
+                }
+                match &mut relation.rows {
+                    Rows::Net(net) => net.add(oid, op, has_old, body, &self.images)?,
+                    Rows::Log(log) => log.add(oid, op, has_old, body, &self.images, place)?,
+                    Rows::Skip => {}
+                }
+                if relation.changes == 0 {
+                    self.held.push(oid);
+                }
+                relation.changes += 1;
+                relation.bytes += size;
+                self.changes += 1;
+                self.bytes = bytes;
+            }
+        }
+        self.open.changes += 1;
+        Ok(Step::On)
+    }
+
+    fn room(&self, limits: &Limits) -> Step {
+        let full = self.changes >= limits.changes || self.bytes >= limits.bytes;
+        if self.changes > 0 && full {
+            return Step::Behind(FULL);
+        }
+        Step::On
+    }
+
+    fn enter(&mut self, what: Inside, open: Event) -> Result<(), Fault> {
+        self.outside()?;
+        self.inside = Some(what);
+        self.open = Event { transaction: self.transactions, ..open };
+        self.transactions += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.inside = None;
+        self.skip = 0;
+        self.open = Event::default();
+    }
+
+    fn outside(&self) -> Result<(), Fault> {
+        self.inside.map_or(Ok(()), |_| Err(OUT_OF_PLACE))
+    }
+
+    fn inside(&self, what: Inside) -> Result<(), Fault> {
+        self.inside.filter(|inside| *inside == what).map(|_| ()).ok_or(OUT_OF_PLACE)
+    }
+
+    /// Nothing for a relation that is not gathered.
+    pub fn take(&mut self, oid: u32) -> Vec<Group> {
+        let Some(relation) = self.relations.find(oid) else { return vec![] };
+        self.changes -= relation.changes;
+        self.bytes -= relation.bytes;
+        self.held.retain(|held| *held != oid);
+        relation.take()
+    }
+
+    /// Forgets what is gathered; shapes and the place in the log stay.
+    pub fn clear(&mut self) {
+        for oid in self.held.drain(..) {
+            if let Some(relation) = self.relations.find(oid) {
+                relation.clear();
+            }
+        }
+        (self.changes, self.bytes) = (0, 0);
+    }
+
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The relations with something to take, in the order of their first change.
+    pub fn held(&self) -> &[u32] {
+        &self.held
+    }
+
+    pub fn totals(&self) -> Totals {
+        let inside = u32::from(self.inside.is_some());
+        Totals { changes: self.changes, bytes: self.bytes, skip: self.skip, inside, _unused: 0, open: self.open }
+    }
+}
+
+/// What is gathered, and the transaction that is open.
+#[repr(C)]
+#[derive(Default)]
+pub struct Totals {
+    changes: u64,
+    bytes: u64,
+    skip: u64,
+    inside: u32,
+    _unused: u32,
+    open: Event,
+}
+
+fn broken(fed: Fed, kind: u32, length: u64, fault: Fault) -> Fed {
+    Fed { stop: BROKEN, kind, length, fault: fault.code, a: fault.a, b: fault.b, ..fed }
+}

@@ -1,0 +1,240 @@
+//! The C interface of Tidegate's decoder; `decode/native.py` is its only caller.
+//!
+//! A gatherer is used by one thread at a time. Every function catches what might panic in it and answers `FAILED`, then
+//! and ever after. Only the pointers are trusted; no bytes are.
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
+
+mod arrow;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
+mod garbled;
+mod gather;
+mod keys;
+mod log;
+mod message;
+mod net;
+mod patterns;
+mod relation;
+mod rows;
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::null;
+use std::slice::from_raw_parts;
+
+use crate::arrow::{ArrowArray, Group};
+use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
+
+/// Raised whenever anything here changes that the caller can see.
+const INTERFACE: u32 = 1;
+
+const DONE: u32 = 0;
+const REFUSED: u32 = 1;
+const FAILED: u32 = 2;
+
+pub struct Handle {
+    gatherer: Gatherer,
+    taken: Vec<Taken>,
+    failed: bool,
+}
+
+/// A batch for the caller to import, and which columns it is about.
+#[repr(C)]
+pub struct Taken {
+    holds: u32,
+    columns_length: u32,
+    columns: *const u32,
+    batch: ArrowArray,
+    _columns: Box<[u32]>,
+}
+
+fn guarded(handle: *mut Handle, work: impl FnOnce(&mut Handle) -> u32) -> u32 {
+    let Some(handle) = (unsafe { handle.as_mut() }) else { return FAILED };
+    if handle.failed {
+        return FAILED;
+    }
+    catch_unwind(AssertUnwindSafe(|| work(handle))).unwrap_or_else(|_| {
+        handle.failed = true;
+        FAILED
+    })
+}
+
+/// Bytes of the caller; none for a null pointer.
+unsafe fn given<'a, T>(pointer: *const T, length: usize) -> &'a [T] {
+    if pointer.is_null() {
+        return &[];
+    }
+    from_raw_parts(pointer, length)
+}
+
+#[no_mangle]
+pub extern "C" fn tg_interface() -> u32 {
+    INTERFACE
+}
+
+/// Null if it cannot be had.
+#[no_mangle]
+pub extern "C" fn tg_open(streams: u32) -> *mut Handle {
+    let made = catch_unwind(|| {
+        let handle = Handle { gatherer: Gatherer::new(streams != 0), taken: vec![], failed: false };
+        Box::into_raw(Box::new(handle))
+    });
+    made.unwrap_or(std::ptr::null_mut())
+}
+
+/// # Safety
+/// `handle` came from `tg_open` and is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn tg_close(handle: *mut Handle) {
+    if !handle.is_null() {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(handle))));
+    }
+}
+
+/// # Safety
+/// `handle` is open.
+#[no_mangle]
+pub unsafe extern "C" fn tg_resume(handle: *mut Handle, lsn: u64, inside: u64, changes: u64) -> u32 {
+    guarded(handle, |handle| {
+        handle.gatherer.resume(lsn, inside, changes);
+        DONE
+    })
+}
+
+/// # Safety
+/// `handle` is open and `key` points to `key_length` numbers.
+#[no_mangle]
+pub unsafe extern "C" fn tg_shape(
+    handle: *mut Handle,
+    oid: u32,
+    columns: u32,
+    key: *const u32,
+    key_length: usize,
+    mode: u32,
+) -> u32 {
+    guarded(handle, |handle| {
+        let taken = handle.gatherer.shape(oid, columns as usize, given(key, key_length), mode);
+        if taken {
+            DONE
+        } else {
+            REFUSED
+        }
+    })
+}
+
+/// # Safety
+/// `handle` is open, `buffer` points to `length` bytes that do not change meanwhile, the others to their structs.
+#[no_mangle]
+pub unsafe extern "C" fn tg_feed(
+    handle: *mut Handle,
+    buffer: *const u8,
+    length: usize,
+    limits: *const Limits,
+    fed: *mut Fed,
+    totals: *mut Totals,
+) -> u32 {
+    guarded(handle, |handle| {
+        let (Some(limits), Some(fed), Some(totals)) = (limits.as_ref(), fed.as_mut(), totals.as_mut()) else {
+            return REFUSED;
+        };
+        *fed = handle.gatherer.feed(given(buffer, length), limits);
+        *totals = handle.gatherer.totals();
+        DONE
+    })
+}
+
+/// The events of the last `tg_feed`, valid until the next.
+///
+/// # Safety
+/// `handle` is open and `events` points to a pointer.
+#[no_mangle]
+pub unsafe extern "C" fn tg_events(handle: *mut Handle, events: *mut *const Event) -> usize {
+    listed(handle, events, |handle| handle.gatherer.events())
+}
+
+/// The relations with something to take, valid until anything else is called.
+///
+/// # Safety
+/// `handle` is open and `oids` points to a pointer.
+#[no_mangle]
+pub unsafe extern "C" fn tg_held(handle: *mut Handle, oids: *mut *const u32) -> usize {
+    listed(handle, oids, |handle| handle.gatherer.held())
+}
+
+/// The batches of a relation, valid until the next `tg_take`; those the caller does not import are given back then.
+///
+/// # Safety
+/// `handle` is open and `taken` points to a pointer, `totals` to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_take(
+    handle: *mut Handle,
+    oid: u32,
+    taken: *mut *const Taken,
+    totals: *mut Totals,
+) -> usize {
+    let done = guarded(handle, |handle| {
+        handle.taken = handle.gatherer.take(oid).into_iter().map(handed_over).collect();
+        match totals.as_mut() {
+            Some(totals) => *totals = handle.gatherer.totals(),
+            None => return REFUSED,
+        }
+        DONE
+    });
+    if done != DONE {
+        return usize::MAX;
+    }
+    listed(handle, taken, |handle| handle.taken.as_slice())
+}
+
+/// # Safety
+/// `handle` is open and `totals` points to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_clear(handle: *mut Handle, totals: *mut Totals) -> u32 {
+    guarded(handle, |handle| {
+        handle.gatherer.clear();
+        match totals.as_mut() {
+            Some(totals) => *totals = handle.gatherer.totals(),
+            None => return REFUSED,
+        }
+        DONE
+    })
+}
+
+/// Where a list begins and how long it is; `usize::MAX` if it cannot be had.
+unsafe fn listed<T>(handle: *mut Handle, first: *mut *const T, list: impl FnOnce(&Handle) -> &[T]) -> usize {
+    let mut length = usize::MAX;
+    guarded(handle, |handle| {
+        let found = list(handle);
+        let Some(first) = first.as_mut() else { return REFUSED };
+        *first = if found.is_empty() { null() } else { found.as_ptr() };
+        length = found.len();
+        DONE
+    });
+    length
+}
+
+fn handed_over(group: Group) -> Taken {
+    let columns = group.columns.into_boxed_slice();
+    Taken {
+        holds: group.holds as u32,
+        columns_length: columns.len() as u32,
+        columns: columns.as_ptr(),
+        batch: group.batch,
+        _columns: columns,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_answer_and_nothing_works_behind_it() {
+        let handle = tg_open(0);
+        assert_eq!(guarded(handle, |_| DONE), DONE);
+        assert_eq!(guarded(handle, |_| std::panic::panic_any("on purpose")), FAILED);
+        assert_eq!(guarded(handle, |_| DONE), FAILED);
+        unsafe { tg_close(handle) }
+    }
+}

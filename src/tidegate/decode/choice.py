@@ -1,0 +1,48 @@
+"""Which of the two gatherers this process has, and why."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tidegate.decode.gatherer import Gatherer
+from tidegate.decode.native import NativeGatherer, Unusable, library
+from tidegate.decode.plain import PlainGatherer
+from tidegate.errors import EnvironmentLacking, SettingInvalid
+
+VARIABLE = "TIDEGATE_DECODE"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    native: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{'compiled' if self.native else 'Python'} decoder: {self.reason}"
+
+
+def which() -> Choice:
+    """What `TIDEGATE_DECODE` (`native` or `python`) asks for; without it the compiled one where it is built. Raises
+    `SettingInvalid`, and `EnvironmentLacking` if the compiled one is asked for and cannot be had."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked not in ("", "native", "python"):
+        raise SettingInvalid(f"{VARIABLE} must be one of native, python")
+    if asked == "python":
+        return Choice(False, f"{VARIABLE} asks for it")
+    try:
+        library()
+    except FileNotFoundError:
+        lacking = "the compiled one was not built; `make native` builds it, with cargo"
+    except Unusable as error:
+        lacking = str(error)
+    else:
+        return Choice(True, f"{VARIABLE} asks for it" if asked else "it is built")
+    if asked:
+        raise EnvironmentLacking(f"{VARIABLE}=native, but {lacking}")
+    return Choice(False, lacking)
+
+
+def open_gatherer(*, streams: bool = False) -> Gatherer:
+    """Raises as `which`."""
+    return NativeGatherer(streams=streams) if which().native else PlainGatherer(streams=streams)

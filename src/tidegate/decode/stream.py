@@ -1,0 +1,85 @@
+"""Messages of transactions that are sent before they are committed: bytes in, events out.
+
+Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 2 to 4. Between Stream Start
+and Stream Stop messages about rows have a transaction's number behind their first byte. Malformed bytes raise
+`Malformed`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple, TypeAlias
+
+from tidegate.decode.fault import Fault, Malformed
+from tidegate.decode.pgoutput import EPOCH_US
+
+
+class StreamStart(NamedTuple):
+    xid: int
+
+
+class StreamStop(NamedTuple):
+    pass
+
+
+class StreamCommit(NamedTuple):
+    xid: int
+    commit_lsn: int
+    end_lsn: int
+    at_us: int
+
+
+class StreamAbort(NamedTuple):
+    """Version 4 says where and when; 0 before."""
+
+    xid: int
+    subxid: int
+    lsn: int
+    at_us: int
+
+
+StreamMessage: TypeAlias = StreamStart | StreamStop | StreamCommit | StreamAbort
+
+_START = struct.Struct(">IB")
+_COMMIT = struct.Struct(">IBQQq")
+_ABORT = struct.Struct(">II")
+_ABORTED = struct.Struct(">Qq")
+
+KINDS = b"SEcA"
+_PREFIXED = b"RIUDT"
+
+
+def decode(message: bytes) -> StreamMessage:
+    """One message of `KINDS`. Raises `Malformed`."""
+    kind, size = message[:1], 1
+    found: StreamMessage
+    try:
+        if kind == b"S":
+            xid, _ = _START.unpack_from(message, 1)
+            found, size = StreamStart(xid), 1 + _START.size
+        elif kind == b"E":
+            found = StreamStop()
+        elif kind == b"c":
+            xid, _, commit_lsn, end_lsn, at_us = _COMMIT.unpack_from(message, 1)
+            found, size = StreamCommit(xid, commit_lsn, end_lsn, at_us + EPOCH_US), 1 + _COMMIT.size
+        else:
+            found, size = _abort(message)
+    except struct.error:
+        raise Malformed(message, Fault.SHORT) from None
+    if len(message) != size:
+        raise Malformed(message, Fault.TRAILING, len(message) - size)
+    return found
+
+
+def _abort(message: bytes) -> tuple[StreamAbort, int]:
+    xid, subxid = _ABORT.unpack_from(message, 1)
+    size = 1 + _ABORT.size
+    if len(message) == size:
+        return StreamAbort(xid, subxid, 0, 0), size
+    lsn, at_us = _ABORTED.unpack_from(message, size)
+    return StreamAbort(xid, subxid, lsn, at_us + EPOCH_US), size + _ABORTED.size
+
+
+def stripped(message: bytes) -> bytes:
+    """A message inside a block, without the transaction's number."""
+    return message[:1] + message[5:] if message[:1] and message[:1] in _PREFIXED else message

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tidegate.decode.gatherer import Gatherer
-from tidegate.decode.native import NativeGatherer, Unusable, library
+from tidegate.decode.native import NativeGatherer, Unusable, binding
 from tidegate.decode.plain import PlainGatherer
 
 Open = Callable[..., Gatherer]
@@ -15,7 +15,7 @@ Open = Callable[..., Gatherer]
 
 def _lacking() -> str:
     try:
-        library()
+        binding()
     except (FileNotFoundError, Unusable) as error:
         return f"no compiled decoder (`make native`): {type(error).__name__}"
     return ""

@@ -79,7 +79,7 @@ def test_batches_nobody_imported_are_given_back_with_the_next() -> None:
     first = ctypes.c_void_p()
     totals = ctypes.create_string_buffer(256)
     for _ in range(3):
-        assert native.library().tg_take(gatherer._handle, LOG.oid, ctypes.byref(first), totals) == 2
+        assert native.binding().tg_take(gatherer._handle, LOG.oid, ctypes.byref(first), totals) == 2
     assert gatherer.take(NET.oid).puts.num_rows == 3  # type: ignore[union-attr]
 
 
@@ -111,10 +111,10 @@ def library_at(monkeypatch: pytest.MonkeyPatch) -> object:
 
     def put(path: Path) -> None:
         monkeypatch.setattr(native, "LIBRARY", path)
-        native.library.cache_clear()
+        native.binding.cache_clear()
 
     yield put
-    native.library.cache_clear()
+    native.binding.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,9 @@ def test_a_character_the_targets_encoding_lacks_ends_the_run_by_name(pair: Pair,
         assert isinstance(error, TargetValueRefused), error
         assert "a.t" in error.detail or "public.a" in error.detail
         assert "数" not in error.detail
+        rig.start()
+        assert isinstance(rig.fails(), TargetValueRefused), "I3: the change is not passed over"
+        assert latin.arrived("select count(*) from a where id = 7 and t = 'row'") == [(1,)]
     finally:
         latin.close()
         pair.server.drop_database(name)

@@ -388,6 +388,7 @@ def test_that_an_earlier_pause_failed_does_not_end_a_later_one(world: World) -> 
     assert world.state(task) == "pausing"
     worker.say("pause_failed", pause=second)
     assert world.state(task) == "running"
+    assert "pause" not in world.control.events(task)[0].facts, "which one it was is between server and worker"
     assert worker.beat().pause is None
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from tidegate.decode.gatherer import Gatherer
-from tidegate.decode.native import NativeGatherer, Unusable, library
+from tidegate.decode.native import NativeGatherer, Unusable, binding
 from tidegate.decode.plain import PlainGatherer
 from tidegate.errors import EnvironmentLacking, SettingInvalid
 
@@ -31,7 +31,7 @@ def which() -> Choice:
     if asked == "python":
         return Choice(False, f"{VARIABLE} asks for it")
     try:
-        library()
+        binding()
     except FileNotFoundError:
         lacking = "the compiled one was not built; `make native` builds it, with cargo"
     except Unusable as error:

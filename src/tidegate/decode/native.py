@@ -93,7 +93,7 @@ class Unusable(Exception):
 
 
 @cache
-def library() -> ctypes.CDLL:
+def binding() -> ctypes.CDLL:
     """The library, loaded once. Raises `FileNotFoundError`, or `Unusable`."""
     if not LIBRARY.exists():
         raise FileNotFoundError(LIBRARY)
@@ -122,10 +122,10 @@ def library() -> ctypes.CDLL:
 
 
 class NativeGatherer(Gatherer):
-    """`streams`: messages of streamed transactions are let in. Raises `FileNotFoundError`, `Unusable` as `library`."""
+    """`streams`: messages of streamed transactions are let in. Raises `FileNotFoundError`, `Unusable` as `binding`."""
 
     def __init__(self, *, streams: bool = False) -> None:
-        self._library = library()
+        self._library = binding()
         self._handle = self._library.tg_open(streams)
         if not self._handle:
             raise _failed()

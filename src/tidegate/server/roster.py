@@ -229,6 +229,7 @@ class Roster(Operations):
             case "pause_failed":
                 # Not one that came too late: the deadline was faster, and another pause may be under way by now.
                 meant = facts.get("pause") in (None, now_in.task.state_since)
+                facts = {name: fact for name, fact in facts.items() if name != "pause"}
                 if now_in.task.state is not State.RUNNING and meant:
                     self._worker_move(tx, now_in, name, error=error, facts=facts, intent="run")
             case "gave_up" | "open_failed":

@@ -28,16 +28,16 @@ ROUND_S = 120.0
 JOIN_DEADLINE_S = 150.0
 # How often each kind comes, relative to the others.
 WEIGHTS: Mapping[str, float] = {
-    "kill": 27,
+    "kill": 25,
     "kill_at_point": 18,
     "kill_twice": 7,
     "kill_server": 0.5,
     "kill_server_at_point": 3.2,
-    "pause": 14,
-    "forced_pause": 11,
-    "zombie": 3.6,
-    "wire_cut": 17,
-    "server_crash": 2.6,
+    "pause": 15,
+    "forced_pause": 15,
+    "zombie": 3.2,
+    "wire_cut": 12,
+    "server_crash": 4.4,
     "copy_again": 4.5,
 }
 TRANSACTIONS_MIN_S = 2.0

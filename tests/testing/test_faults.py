@@ -18,6 +18,7 @@ import pytest
 import tidegate
 from tidegate import faultpoint
 from tidegate.faultpoint import POINTS, VARIABLE
+from tidegate.model.process import started
 from tidegate.testing.faults import Action, Faults, Trace
 
 CROSSES = """
@@ -60,6 +61,13 @@ def process(faults: Faults) -> Iterator[Process]:
         yield start
 
 
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until, "nobody came"
+        time.sleep(0.01)
+
+
 def test_every_point_is_crossed_somewhere_and_every_crossing_is_in_the_table() -> None:
     source = [path.read_text() for path in Path(tidegate.__file__).parent.rglob("*.py")]
     found = {name for text in source for name in re.findall(r'\bcrossing\("([^"]+)"\)', text)}
@@ -96,10 +104,7 @@ def test_an_order_can_make_the_step_fail(faults: Faults, process: Process) -> No
 def test_a_process_waits_where_it_was_told_until_it_is_released(faults: Faults, process: Process) -> None:
     faults.order("chunk.read", Action.HOLD)
     held = process("chunk.read")
-    until = time.monotonic() + 30
-    while faults.taken("chunk.read") is None:
-        assert time.monotonic() < until, "nobody came"
-        time.sleep(0.01)
+    eventually(lambda: faults.taken("chunk.read") is not None)
     assert held.poll() is None
     faults.release("chunk.read")
     assert held.wait(30) == 0
@@ -113,6 +118,18 @@ def test_a_stopped_process_goes_on(faults: Faults, process: Process) -> None:
     stopped.send_signal(signal.SIGCONT)
     assert stopped.wait(30) == 0
     assert faults.trace(stopped.pid).last == "chunk.written"
+
+
+def test_what_another_process_of_the_same_id_crossed_is_not_taken_for_its_own(faults: Faults, process: Process) -> None:
+    faults.order("batch.staged", Action.HOLD)
+    first = process("batch.staged")
+    eventually(lambda: faults.taken("batch.staged") is not None)
+    since = started(first.pid)
+    faults.release("batch.staged")
+    first.communicate(timeout=30)
+    own = Trace("batch.staged", Counter(["batch.staged"]))
+    assert faults.trace(first.pid, since) == faults.trace(first.pid) == own
+    assert faults.trace(first.pid, "another-1") == Trace(None, Counter())
 
 
 def test_a_withdrawn_order_strikes_nobody(faults: Faults, process: Process) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tidegate.errors import StoreUnavailable, TargetUnreachable
 from tidegate.faultpoint import POINTS
+from tidegate.model.process import started
 
 NAMES = tuple(POINTS)
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
@@ -89,11 +90,14 @@ class Faults:
         """Let go on who waits there."""
         self.forget(point)
 
-    def trace(self, pid: int) -> Trace:
-        """Of a process that lives or lived; an empty one if it crossed nothing."""
+    def trace(self, pid: int, since: str | None = None) -> Trace:
+        """Of a process that lives or lived; an empty one if it crossed nothing. `since` is when it started (see
+        `model.process.started`): ids are given again. Without it, of the newest that had this id."""
+        named = [self.folder / f"trace-{pid}-{since}"]
+        found = named if since is not None else list(self.folder.glob(f"trace-{pid}-*"))
         try:
-            return _read((self.folder / f"trace-{pid}").read_bytes())
-        except FileNotFoundError:
+            return _read(max(found, key=lambda path: path.stat().st_ctime_ns).read_bytes())
+        except (ValueError, FileNotFoundError):
             return Trace(None, Counter())
 
     def counts(self) -> Counter[str]:
@@ -131,8 +135,8 @@ class _Process:
 
     def _trace(self) -> mmap.mmap:
         if self._map is None:
-            # A process that got the id of a dead one adds to its counts; they are summed anyway.
-            handle = os.open(self._folder / f"trace-{self._pid}", os.O_RDWR | os.O_CREAT, 0o600)
+            name = f"trace-{self._pid}-{started(self._pid)}"
+            handle = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 os.ftruncate(handle, _SIZE)
                 self._map = mmap.mmap(handle, _SIZE)

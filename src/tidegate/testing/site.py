@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tidegate.faultpoint import VARIABLE
+from tidegate.model.process import started
 from tidegate.testing.servers import free_port
 
 DEADLINE_S = 60.0
@@ -40,6 +41,8 @@ class WorkerProcess:
     run: str
     """The run's key, which ends in `_t<task>r<run>`."""
     epoch: int
+    since: str
+    """When it started (see `model.process.started`)."""
 
 
 class Refused(Exception):
@@ -133,7 +136,8 @@ class Site:
                 output = Path(os.readlink(f"/proc/{pid}/fd/2"))
                 run, _, epoch = output.stem.rpartition("-")
                 if output.parent == self.folder / "logs" and epoch.isdigit():
-                    found.append(WorkerProcess(pid, run, int(epoch)))
+                    if (since := started(pid)) is not None:
+                        found.append(WorkerProcess(pid, run, int(epoch), since))
                 elif self.folder not in output.parents:
                     self._others.add(pid)  # what begins to be a worker still has this site's files
         return found

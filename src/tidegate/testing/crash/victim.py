@@ -120,7 +120,7 @@ class Victim:
         return max(mine, key=lambda w: w.epoch, default=None)
 
     def trace(self, worker: WorkerProcess) -> Trace:
-        return self.stage.faults.trace(worker.pid)
+        return self.stage.faults.trace(worker.pid, worker.since)
 
     def crossings(self, worker: WorkerProcess) -> int:
         return sum(self.trace(worker).counts.values())

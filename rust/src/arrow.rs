@@ -193,6 +193,7 @@ pub enum Holds {
     Rows = 6,
     Stamps = 7,
     Unchanged = 8,
+    Inserts = 9,
 }
 
 /// One batch with the columns it is about.

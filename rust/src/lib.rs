@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
 mod arrow;
+mod drain;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod garbled;
@@ -18,15 +19,17 @@ mod patterns;
 mod relation;
 mod rows;
 
+use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null;
 use std::slice::from_raw_parts;
 
 use crate::arrow::{ArrowArray, Group};
+use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
@@ -222,6 +225,33 @@ fn handed_over(group: Group) -> Taken {
         batch: group.batch,
         _columns: columns,
     }
+}
+
+/// Null if it cannot be had.
+///
+/// # Safety
+/// `functions` points to libpq's.
+#[no_mangle]
+pub unsafe extern "C" fn tg_drain_open(functions: *const Functions) -> *mut Drain {
+    let Some(functions) = functions.as_ref().copied() else { return std::ptr::null_mut() };
+    catch_unwind(|| Box::into_raw(Box::new(Drain::new(functions)))).unwrap_or(std::ptr::null_mut())
+}
+
+/// # Safety
+/// `drain` came from `tg_drain_open` and is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn tg_drain_close(drain: *mut Drain) {
+    if !drain.is_null() {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(drain))));
+    }
+}
+
+/// # Safety
+/// `drain` is open, `connection` one of the functions' own in the middle of a COPY, `gulp` points to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_drain(drain: *mut Drain, connection: *mut c_void, limit: usize, gulp: *mut Gulp) -> u32 {
+    let (Some(drain), Some(gulp)) = (drain.as_mut(), gulp.as_mut()) else { return FAILED };
+    catch_unwind(AssertUnwindSafe(|| *gulp = drain.drain(connection, limit))).map_or(FAILED, |()| DONE)
 }
 
 #[cfg(test)]

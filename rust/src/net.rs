@@ -13,11 +13,13 @@ const NEVER: Fault = Fault { code: 25, a: 0, b: 0 };
 /// The row of a key that was deleted, and the base of a row that is whole.
 const NONE: u32 = u32::MAX;
 
-/// Cells left out of `row` stand in the row that had the key of the entry `base` before this batch.
+/// Cells left out of `row` stand in the row that had the key of the entry `base` before this batch; `fresh`: no row had
+/// this entry's key then.
 #[derive(Clone, Copy)]
 struct Entry {
     row: u32,
     base: u32,
+    fresh: bool,
 }
 
 pub struct Net {
@@ -48,7 +50,7 @@ impl Net {
             let moved = self.rows.keep(body);
             let row = self.rows.add(&images.new, moved);
             let new = self.keys.find(&self.rows, hash, body, &images.new);
-            self.put(&new, &images.new, moved, Entry { row, base: NONE });
+            self.put(&new, &images.new, moved, Entry { row, base: NONE, fresh: op == Op::Insert });
             return Ok(());
         }
         let new = self.keys.find(&self.rows, hash, body, &images.new);
@@ -61,14 +63,15 @@ impl Net {
         let moved = self.rows.keep(body);
         // The key a row moves away from gets its place in the order before the key it moves to.
         let from = old.map(|old| self.delete(&old, &images.old, body, Some(moved)));
+        let fresh = from.is_some();
         let entry = match before {
             Some(before) if left_out => {
                 let (row, still) = self.rows.add_merged(&images.new, moved, before.row);
-                Entry { row, base: if still { before.base } else { NONE } }
+                Entry { row, base: if still { before.base } else { NONE }, fresh }
             }
             _ => {
                 let base = from.or(new.entry).unwrap_or(self.entries.len() as u32);
-                Entry { row: self.rows.add(&images.new, moved), base: if left_out { base } else { NONE } }
+                Entry { row: self.rows.add(&images.new, moved), base: if left_out { base } else { NONE }, fresh }
             }
         };
         self.put(&new, &images.new, moved, entry);
@@ -85,14 +88,15 @@ impl Net {
             (None, None) => self.rows.keep(body),
             (_, kept) => kept.unwrap_or(0),
         };
-        self.put(found, old, moved, Entry { row: NONE, base: NONE })
+        self.put(found, old, moved, Entry { row: NONE, base: NONE, fresh: false })
     }
 
+    /// Whether a key is fresh its first entry decides.
     fn put(&mut self, found: &Found, row: &[Cell], moved: u32, entry: Entry) -> u32 {
         match found.entry {
             Some(number) => {
                 if let Some(held) = self.entries.get_mut(number as usize) {
-                    *held = entry;
+                    *held = Entry { fresh: held.fresh, ..entry };
                 }
                 number
             }
@@ -105,12 +109,14 @@ impl Net {
 
     /// The batches of `decode.gatherer.Net`; nothing is left.
     pub fn take(&mut self) -> Vec<Group> {
-        let (mut deletes, mut puts) = (vec![], vec![]);
+        let (mut deletes, mut inserts, mut puts) = (vec![], vec![], vec![]);
         let mut patches = Patterns::default();
         let mut moves = Patterns::default();
         for (number, entry) in (0..).zip(&self.entries) {
             if entry.row == NONE {
                 deletes.push(number);
+            } else if entry.base == NONE && entry.fresh {
+                inserts.push(entry.row);
             } else if entry.base == NONE {
                 puts.push(entry.row);
             } else if entry.base == number {
@@ -123,13 +129,11 @@ impl Net {
         if !deletes.is_empty() {
             groups.push(self.keys_of(Holds::Deletes, &deletes));
         }
-        if !puts.is_empty() {
-            let rows = puts.iter().map(|row| self.rows.row(*row));
-            groups.push(Group {
-                holds: Holds::Puts,
-                columns: vec![],
-                batch: texts(self.rows.columns, &self.rows.bytes, rows),
-            });
+        for (holds, whole) in [(Holds::Inserts, inserts), (Holds::Puts, puts)] {
+            if !whole.is_empty() {
+                let rows = whole.iter().map(|row| self.rows.row(*row));
+                groups.push(Group { holds, columns: vec![], batch: texts(self.rows.columns, &self.rows.bytes, rows) });
+            }
         }
         for (columns, entries) in patches.found {
             groups.push(self.known(Holds::Patch, columns, &entries));
@@ -150,7 +154,7 @@ impl Net {
     }
 
     fn entry(&self, number: u32) -> Entry {
-        self.entries.get(number as usize).copied().unwrap_or(Entry { row: NONE, base: NONE })
+        self.entries.get(number as usize).copied().unwrap_or(Entry { row: NONE, base: NONE, fresh: false })
     }
 
     fn keys_of(&self, holds: Holds, entries: &[u32]) -> Group {

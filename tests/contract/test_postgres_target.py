@@ -175,6 +175,28 @@ def test_a_trigger_that_swallows_rows_is_noticed(run: PostgresTarget, server: Po
     assert run.stored(RUN) == Stored("1", {})
 
 
+def test_rows_that_need_each_other_go_in_together(run: PostgresTarget, server: PostgresServer) -> None:
+    """An update refers to a row that the same step inserts: each statement alone would be refused."""
+    server.execute("ALTER TABLE shop.orders ADD UNIQUE (doc)", DATABASE)
+    server.execute("ALTER TABLE shop.orders ADD FOREIGN KEY (note) REFERENCES shop.orders (doc) NOT VALID", DATABASE)
+    names = ("id", "note", "doc")
+    for number in (2, 3):
+        new = f"d{number}"
+        step = Net(orders(), puts=batch(names, ("1", new, None)), inserts=batch(names, (str(number), None, new)))
+        run.write([step], Progress(str(number)))
+    found = server.execute("SELECT id::text, note, doc FROM shop.orders ORDER BY 1", DATABASE)
+    assert found == [("1", "d3", None), ("2", None, "d2"), ("3", None, "d3")]
+
+
+def test_rows_that_are_refused_either_way_leave_nothing(run: PostgresTarget, server: PostgresServer) -> None:
+    server.execute("ALTER TABLE shop.orders ADD UNIQUE (note)", DATABASE)
+    taken = Net(orders(), inserts=batch(("id", "note"), ("2", "a")))
+    for _ in range(2):
+        with pytest.raises(TargetValueRefused, match="unique"):
+            run.write([taken], Progress("2"))
+    assert run.stored(RUN) == Stored("1", {})
+
+
 def test_row_level_security_cannot_hide_rows_from_a_delete(
     run: PostgresTarget, server: PostgresServer, config: PostgresConfig
 ) -> None:

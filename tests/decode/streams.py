@@ -173,6 +173,7 @@ def compared(rows: Net | Log) -> dict[str, Any]:
     if isinstance(rows, Net):
         return {
             "deletes": listed(rows.deletes),
+            "inserts": listed(rows.inserts),
             "puts": listed(rows.puts),
             "patches": [(patch.columns, listed(patch.rows)) for patch in rows.patches],
             "moved": [(moved.columns, listed(moved.rows), listed(moved.origin)) for moved in rows.moved],

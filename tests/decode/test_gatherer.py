@@ -39,7 +39,7 @@ def net(opened: Open, *changes: bytes, table: Table = NET) -> dict[str, Any]:
     """Rows as tuples; the empty is left out."""
     rows = fed(opened, *transaction(*changes)).take(table.oid)
     assert isinstance(rows, Net)
-    found = {"deletes": tuples(rows.deletes), "puts": tuples(rows.puts)}
+    found = {"deletes": tuples(rows.deletes), "inserts": tuples(rows.inserts), "puts": tuples(rows.puts)}
     found["patches"] = [(patch.columns, tuples(patch.rows)) for patch in rows.patches]
     found["moved"] = [(moved.columns, tuples(moved.rows), tuples(moved.origin)) for moved in rows.moved]
     return {name: value for name, value in found.items() if value}
@@ -136,7 +136,7 @@ def test_rows_of_another_shape_are_taken_first(opened: Open, names: Any, key: An
     gatherer = fed(opened, *transaction(insert("a", "1", "x")))
     with pytest.raises(ValueError, match="another shape"):
         gatherer.shape(NET.oid, names, key, mode)
-    assert tuples(gatherer.take(NET.oid).puts) == [("a", "1", "x")]  # type: ignore[union-attr]
+    assert tuples(gatherer.take(NET.oid).inserts) == [("a", "1", "x")]  # type: ignore[union-attr]
     gatherer.shape(NET.oid, names, key, mode)
 
 
@@ -219,7 +219,7 @@ def test_taking_a_relation_leaves_the_others(opened: Open) -> None:
     assert (gatherer.held(), gatherer.changes) == ([NET.oid], 2)
     gatherer.take(NET.oid)
     assert (gatherer.held(), gatherer.changes, gatherer.size_bytes) == ([], 0, 0)
-    assert gatherer.take(NET.oid) == Net(None, None)
+    assert gatherer.take(NET.oid) == Net(None, None, None)
     assert compared(gatherer.take(LOG.oid))["rows"][2] == []
 
 
@@ -228,7 +228,7 @@ def test_what_is_cleared_does_not_come(opened: Open) -> None:
     gatherer.clear()
     assert (gatherer.held(), gatherer.changes, gatherer.size_bytes) == ([], 0, 0)
     gatherer.feed(frames(insert("b", "1", "x")), 0, ROOMY)
-    assert tuples(gatherer.take(NET.oid).puts) == [("b", "1", "x")]  # type: ignore[union-attr]
+    assert tuples(gatherer.take(NET.oid).inserts) == [("b", "1", "x")]  # type: ignore[union-attr]
 
 
 # --- going on ---
@@ -282,7 +282,7 @@ def raised(gatherer: Gatherer, *messages: bytes) -> None:
 
 def test_the_last_row_of_a_key_counts_and_stands_where_the_key_came_first(opened: Open) -> None:
     changes = [insert("b", "1", "x"), insert("a", "1", "x"), insert("b", "2", None), insert("c", "", "")]
-    assert net(opened, *changes) == {"puts": [("b", "2", None), ("a", "1", "x"), ("c", "", "")]}
+    assert net(opened, *changes) == {"inserts": [("b", "2", None), ("a", "1", "x"), ("c", "", "")]}
 
 
 def test_a_row_that_came_and_went_is_deleted(opened: Open) -> None:
@@ -292,7 +292,7 @@ def test_a_row_that_came_and_went_is_deleted(opened: Open) -> None:
 
 def test_a_value_left_out_is_taken_from_the_row_gathered_before(opened: Open) -> None:
     changes = [insert("a", "1", "x"), pgwire.update(1, ["a", "2", UNCHANGED]), pgwire.update(1, ["a", "3", UNCHANGED])]
-    assert net(opened, *changes) == {"puts": [("a", "3", "x")]}
+    assert net(opened, *changes) == {"inserts": [("a", "3", "x")]}
 
 
 def test_a_value_left_out_of_a_row_at_the_target_makes_a_patch(opened: Open) -> None:
@@ -312,12 +312,21 @@ def test_an_old_row_gives_the_value_left_out(opened: Open) -> None:
 
 def test_a_key_left_out_is_taken_from_the_old_key(opened: Open) -> None:
     changed = pgwire.update(2, ["v", UNCHANGED, "2"], key=[None, "large", "1"])
-    assert net(opened, changed, table=PAIR) == {"deletes": [("1", "large")], "puts": [("v", "large", "2")]}
+    assert net(opened, changed, table=PAIR) == {"deletes": [("1", "large")], "inserts": [("v", "large", "2")]}
 
 
 def test_a_changed_key_deletes_the_old_one(opened: Open) -> None:
     changed = pgwire.update(1, ["b", "2", "x"], key=["a", None, None])
-    assert net(opened, insert("b", "0", "y"), changed) == {"deletes": [("a",)], "puts": [("b", "2", "x")]}
+    assert net(opened, insert("b", "0", "y"), changed) == {"deletes": [("a",)], "inserts": [("b", "2", "x")]}
+
+
+def test_a_key_whose_first_change_is_no_insert_was_there_before(opened: Open) -> None:
+    again = [pgwire.delete(1, key=["a", None, None]), insert("a", "1", "x")]
+    assert net(opened, *again) == {"puts": [("a", "1", "x")]}
+    left = pgwire.update(1, ["b", "2", "x"], key=["a", None, None])
+    assert net(opened, left, insert("a", "3", "y")) == {"inserts": [("b", "2", "x")], "puts": [("a", "3", "y")]}
+    round_trip = [insert("a", "1", "x"), *again, pgwire.update(1, ["a", "2", "z"])]
+    assert net(opened, *round_trip) == {"inserts": [("a", "2", "z")]}
 
 
 def test_a_moved_row_says_where_its_value_stands_however_often_it_moved(opened: Open) -> None:
@@ -332,13 +341,13 @@ def test_a_moved_row_says_where_its_value_stands_however_often_it_moved(opened: 
 
 def test_keys_of_two_columns_are_not_mistaken_for_each_other(opened: Open) -> None:
     rows = [insert("1", "bc", "a", table=PAIR), insert("2", "c", "ab", table=PAIR), insert("3", "", "abc", table=PAIR)]
-    assert len(net(opened, *rows, table=PAIR)["puts"]) == 3
+    assert len(net(opened, *rows, table=PAIR)["inserts"]) == 3
 
 
 def test_many_keys_keep_their_order(opened: Open) -> None:
     keys = [str(n * 7919 % 100_003) for n in range(5_000)]
     changes = [insert(key, "1", "x") for key in keys] + [insert(key, "2", "x") for key in reversed(keys)]
-    assert net(opened, *changes)["puts"] == [(key, "2", "x") for key in keys]
+    assert net(opened, *changes)["inserts"] == [(key, "2", "x") for key in keys]
 
 
 # --- the log ---

@@ -34,7 +34,7 @@ def loaded(opened: Open, count: int) -> NativeGatherer:
 @built
 def test_batches_outlive_the_gatherer_and_one_another() -> None:
     gatherer = loaded(NativeGatherer, 100)
-    puts, rows = gatherer.take(NET.oid).puts, gatherer.take(LOG.oid).rows  # type: ignore[union-attr]
+    puts, rows = gatherer.take(NET.oid).inserts, gatherer.take(LOG.oid).rows  # type: ignore[union-attr]
     column = puts.column(2)
     del gatherer, puts
     gc.collect()
@@ -70,7 +70,7 @@ def test_keys_whose_hashes_are_the_same_are_told_apart() -> None:
     gatherer.shape(NET.oid, NET.names, NET.key, NET.mode)
     changes = (pgwire.insert(NET.oid, [str(n), None, None]) for n in range(count))
     gatherer.feed(frames(*transaction(*changes)), 0, Limits(changes_max=count, split_changes_max=count))
-    assert gatherer.take(NET.oid).puts.num_rows == count  # type: ignore[union-attr]
+    assert gatherer.take(NET.oid).inserts.num_rows == count  # type: ignore[union-attr]
 
 
 @built
@@ -80,7 +80,7 @@ def test_batches_nobody_imported_are_given_back_with_the_next() -> None:
     totals = ctypes.create_string_buffer(256)
     for _ in range(3):
         assert native.binding().tg_take(gatherer._handle, LOG.oid, ctypes.byref(first), totals) == 2
-    assert gatherer.take(NET.oid).puts.num_rows == 3  # type: ignore[union-attr]
+    assert gatherer.take(NET.oid).inserts.num_rows == 3  # type: ignore[union-attr]
 
 
 @built

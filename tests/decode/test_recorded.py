@@ -45,6 +45,7 @@ class Target:
         table, key = self.rows[name], KEYS[name]
         names = [column.name for column in next(r for r in self.relations.values() if r.name == name).columns]
         come = [] if net.puts is None else net.puts.to_pylist()
+        inserts = [] if net.inserts is None else net.inserts.to_pylist()
         for moved in net.moved:
             left_out = [column for number, column in enumerate(names) if number not in moved.columns]
             for row, origin in zip(moved.rows.to_pylist(), moved.origin.to_pylist(), strict=True):
@@ -52,7 +53,8 @@ class Target:
                 come.append(row | {column: before[column] for column in left_out})
         for row in [] if net.deletes is None else net.deletes.to_pylist():
             table.pop(tuple(row.values()), None)
-        for row in come:
+        assert not [row for row in inserts if tuple(row[column] for column in key) in table]
+        for row in (*come, *inserts):
             table[tuple(row[column] for column in key)] = row
         for patch in net.patches:
             for row in patch.rows.to_pylist():

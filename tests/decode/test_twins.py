@@ -18,7 +18,8 @@ from tidegate.connect.target import Append, TargetTable
 from tidegate.decode.fault import Contradiction
 from tidegate.decode.gatherer import Limits, Log, LogOp, Mode, Net, Stop
 from tidegate.decode.pgoutput import RowChange, decode
-from tidegate.engine.batcher import Batcher, change_stamp
+from tidegate.engine.batcher import Batcher
+from tidegate.engine.stamp import change_place
 from tidegate.errors import SourceLogBroken
 from tidegate.model.change import Change
 from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
@@ -157,6 +158,7 @@ def flat_step(step: object) -> object:
     assert isinstance(step, target.Net)
     return (
         as_rows(step.deletes),
+        as_rows(step.inserts),
         as_rows(step.puts),
         [as_rows(batch) for batch in step.patches],
         sorted(((as_rows(one.row), one.from_key, one.columns) for one in step.moved), key=str),
@@ -181,6 +183,7 @@ def flat(rows: Net | Log, table: Table) -> object:
             moved.append(([row], tuple(origin.values()), columns))
     return (
         as_rows(rows.deletes),
+        as_rows(rows.inserts),
         as_rows(rows.puts),
         [as_rows(one.rows) for one in rows.patches],
         sorted(moved, key=str),
@@ -189,7 +192,7 @@ def flat(rows: Net | Log, table: Table) -> object:
 
 def position(stamp: dict[str, int]) -> str:
     """`histories` numbers its transactions' commits."""
-    return change_stamp(part(commit=200 + 20 * stamp["transaction"]), stamp["index"], stamp["nth"])
+    return change_place(part(commit=200 + 20 * stamp["transaction"]).commit, stamp["index"], stamp["nth"])
 
 
 def as_rows(batch: pa.RecordBatch | None) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from faults import keeping
 from faults.keeping import Kept, kept
 from faults.wired import TABLES, Wired, Workload, becomes_exact, exact, newest
-from tidegate.engine.pipeline import Phase
+from tidegate.engine.running import Phase
 from tidegate.errors import TargetUnreachable
 from tidegate.testing.proxy import COMMIT, Proxy, Then, Watch, behind_bytes
 from tidegate.testing.servers import PostgresServer
@@ -37,7 +37,7 @@ def wired(postgres: PostgresServer, database: Callable[..., str]) -> Iterator[Wi
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker waits longer before it tries again; here that would only take time."""
     monkeypatch.setattr(keeping, "PAUSE_S", 0.02)
-    monkeypatch.setattr("tidegate.engine.pipeline.CHUNK_PAUSE_S", 0.05)
+    monkeypatch.setattr("tidegate.engine.full.CHUNK_PAUSE_S", 0.05)
 
 
 class Cutter:

@@ -13,8 +13,9 @@ from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target
 from tidegate.engine.gauges import Gauges
-from tidegate.engine.pipeline import Phase, Pipeline
+from tidegate.engine.pipeline import Pipeline
 from tidegate.engine.plan import TablePlan
+from tidegate.engine.running import Phase
 from tidegate.engine.snapshot import Desk, Snapshot
 from tidegate.model.task import TaskSpec, parse_task
 

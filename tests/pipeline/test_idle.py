@@ -93,7 +93,8 @@ def test_a_target_that_takes_long_does_not_cost_the_connection_to_the_source(
 
     monkeypatch.setattr(PostgresTarget, "write", slow)
     monkeypatch.setattr(pgassembly, "PART_CHANGES_MAX", 100)
-    monkeypatch.setattr(pgreplication, "QUEUE_PARTS_MAX", 1)
+    monkeypatch.setattr(pgreplication, "PARTS_WAIT_MAX", 1)
+    monkeypatch.setattr(pgreplication, "BATCHES_WAIT_MAX", 1)
     with PostgresServer(newest(), settings={"wal_sender_timeout": "1s"}) as server:
         server.create_database("src")
         impatient = Pair(server, "src", "postgres")

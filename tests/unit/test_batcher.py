@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.target import Append, Clear, KeyRange, Net, Stamp, Step, TargetTable
-from tidegate.engine.batcher import Batcher, change_stamp, instant
+from tidegate.engine.batcher import Batcher
 from tidegate.engine.handoff import Chunk
+from tidegate.engine.stamp import change_place, instant
 from tidegate.errors import SourceLogBroken
 from tidegate.model.change import UNCHANGED, Change, Op
 from tidegate.model.schema import Column, TableName, TableSchema
@@ -62,12 +63,14 @@ class Table:
             (row,) = rows(one.row)
             origin = self.rows[one.from_key[0]]  # it must be there
             moved.append(row | {name: origin[name] for name in one.columns})
-        touched = [row["k"] for batch in (step.deletes, step.puts, *step.patches) for row in rows(batch)]
+        batches = (step.deletes, step.inserts, step.puts, *step.patches)
+        touched = [row["k"] for batch in batches for row in rows(batch)]
+        assert not [row for row in rows(step.inserts) if row["k"] in self.rows], "it was there"
         touched += [row["k"] for row in moved]
         assert len(touched) == len(set(touched)), "a key has two entries"
         for row in rows(step.deletes):
             self.rows.pop(row["k"], None)
-        for row in (*moved, *rows(step.puts)):
+        for row in (*moved, *rows(step.puts), *rows(step.inserts)):
             self.rows[row["k"]] = row
         for batch in step.patches:
             for row in rows(batch):
@@ -140,8 +143,8 @@ def test_a_compacted_batch_does_what_its_changes_do_one_by_one(
 def test_changes_of_one_key_become_one_entry() -> None:
     (step,) = batched(insert("a", "1", "x"), update("a", "2", UNCHANGED), update("a", "3", UNCHANGED))
     assert isinstance(step, Net)
-    assert rows(step.puts) == [{"k": "a", "v": "3", "big": "x"}]
-    assert (step.deletes, list(step.patches), list(step.moved)) == (None, [], [])
+    assert rows(step.inserts) == [{"k": "a", "v": "3", "big": "x"}]
+    assert (step.puts, step.deletes, list(step.patches), list(step.moved)) == (None, None, [], [])
 
 
 def test_untouched_values_of_a_row_at_the_target_are_not_in_the_step() -> None:
@@ -175,7 +178,7 @@ def test_one_side_of_a_moved_key_may_come_alone() -> None:
     assert isinstance(gone, Net)
     assert isinstance(come, Net)
     assert (rows(gone.deletes), rows(gone.puts)) == ([{"k": "a"}], [])
-    assert (rows(come.deletes), rows(come.puts)) == ([], [{"k": "b", "v": "1", "big": "x"}])
+    assert (rows(come.deletes), rows(come.inserts)) == ([], [{"k": "b", "v": "1", "big": "x"}])
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_truncate_keeps_its_place_between_changes() -> None:
     assert isinstance(before, Net)
     assert isinstance(after, Net)
     assert isinstance(clear, Clear)
-    assert (rows(before.puts)[0]["v"], rows(after.puts)[0]["v"]) == ("1", "2")
+    assert (rows(before.inserts)[0]["v"], rows(after.inserts)[0]["v"]) == ("1", "2")
     assert (clear.ranges, rows(clear.keep)) == (None, [{"k": "z"}])
 
 
@@ -216,7 +219,7 @@ def test_rows_of_another_shape_begin_another_step() -> None:
     first, second = batched(insert("a", "1", "x"), update("a", "2", UNCHANGED, "m", table=wider))
     assert isinstance(first, Net)
     assert isinstance(second, Net)
-    assert rows(first.puts)[0]["v"] == "1"
+    assert rows(first.inserts)[0]["v"] == "1"
     assert [rows(patch) for patch in second.patches] == [[{"k": "a", "v": "2", "more": "m"}]]
 
 
@@ -289,7 +292,7 @@ def test_a_side_that_comes_alone_has_the_position_of_its_change() -> None:
     moved = update("b", "2", "y", old=("a", None, None))
     for sides in ((True, False), (False, True)):
         (row,) = appended(moved, sides=sides)
-        assert row["_tidegate_position"] == change_stamp(part(moved, commit=100), 0)
+        assert row["_tidegate_position"] == change_place(part(moved, commit=100).commit, 0)
 
 
 def test_columns_without_a_name_are_left_out() -> None:
@@ -329,7 +332,7 @@ def test_a_row_read_by_itself_takes_the_place_of_its_change() -> None:
             assert isinstance(step, Append)
             (row,) = [row for batch in step.rows for row in rows(batch)]
             assert [row["_tidegate_op"]] == wanted
-            assert row["_tidegate_position"] == change_stamp(part(commit=100), 3)
+            assert row["_tidegate_position"] == change_place(part(commit=100).commit, 3)
 
 
 def test_a_row_read_by_itself_and_not_found_is_gone() -> None:

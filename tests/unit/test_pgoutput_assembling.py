@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.connect import pgassembly
-from tidegate.connect.pgassembly import Assembler
+from tidegate.connect.pgassembly import Assembler, Stand
 from tidegate.connect.pgposition import PgPosition
 from tidegate.decode import pgoutput
 from tidegate.errors import SourceLogBroken
@@ -30,7 +30,7 @@ def describe(relation: pgoutput.Relation) -> TableSchema:
 
 
 def fed(messages: list[bytes], start: PgPosition = START) -> list[LogPart]:
-    assembler = Assembler(start, describe)
+    assembler = Assembler(Stand(start, describe))
     return [part for message in messages if (part := assembler.feed(message)) is not None]
 
 
@@ -112,12 +112,12 @@ def test_going_on_behind_the_last_change_of_a_transaction_only_ends_it() -> None
 
 def test_idle_news_before_a_cut_transaction_do_not_forget_how_much_of_it_is_done() -> None:
     """A worker may be cut off again between the two."""
-    assembler = Assembler(PgPosition(100, 200, 3), describe)
+    assembler = Assembler(Stand(PgPosition(100, 200, 3), describe))
     part = assembler.idle(150)
     assert part is not None
     assert part.position == PgPosition(150, 200, 3)
     assert PgPosition(100, 200, 3) < part.position
-    again = Assembler(PgPosition.parse(str(part.position)), describe)
+    again = Assembler(Stand(PgPosition.parse(str(part.position)), describe))
     messages = transaction(200, T1, *(pgwire.insert(1, [str(n), ""]) for n in range(5)))
     (rest,) = [part for message in messages if (part := again.feed(message)) is not None]
     assert rows(rest) == ["3", "4"]
@@ -143,7 +143,7 @@ def test_a_transaction_with_fewer_changes_than_were_written_is_another_one() -> 
 
 
 def test_idle_news_move_the_position_forward_only() -> None:
-    assembler = Assembler(START, describe)
+    assembler = Assembler(Stand(START, describe))
     assert assembler.idle(100) is None
     assert assembler.idle(99) is None
     part = assembler.idle(150)
@@ -153,7 +153,7 @@ def test_idle_news_move_the_position_forward_only() -> None:
 
 
 def test_idle_news_inside_a_transaction_say_nothing() -> None:
-    assembler = Assembler(START, describe)
+    assembler = Assembler(Stand(START, describe))
     assembler.feed(pgwire.begin(200))
     assert assembler.idle(150) is None
 

@@ -1,11 +1,12 @@
-"""What PostgreSQL's log says, cut into parts: whole transactions, or pieces of a large one. Pure but for one question
-about a table's shape, which the catalogue answers."""
+"""What PostgreSQL's log says, change by change, cut into parts: whole transactions, or pieces of a large one. Pure but
+for one question about a table's shape, which the catalogue answers."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tidegate.connect.pgposition import PgPosition, lsn_text
 from tidegate.decode import pgoutput
@@ -19,14 +20,37 @@ PART_BYTES_MAX = 4 << 20
 Describe = Callable[[pgoutput.Relation], TableSchema]
 
 
-class Assembler:
-    """Decoded messages in, parts out; `describe` gives the shape a table has from a message on."""
+@dataclass(slots=True)
+class Stand:
+    """Where reading stands, and the shapes that were described so far."""
 
-    def __init__(self, start: PgPosition, describe: Describe) -> None:
-        self._start = start
-        self._reached = start.lsn
-        self._describe = describe
-        self._tables: dict[int, TableSchema] = {}
+    start: PgPosition
+    describe: Describe
+    """Gives the shape a table has from a message on."""
+    reached: int = 0
+    tables: dict[int, TableSchema] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reached = self.start.lsn
+
+    def whole(self) -> PgPosition:
+        """Everything up to here; before the transaction that was cut in two, still with what is known of it."""
+        start, lsn = self.start, self.reached
+        return PgPosition(lsn, start.inside, start.changes) if lsn <= start.inside else PgPosition(lsn)
+
+    def table(self, oid: int) -> TableSchema:
+        """Raises `SourceLogBroken`."""
+        try:
+            return self.tables[oid]
+        except KeyError:
+            raise SourceLogBroken(f"a change of relation {oid}, which was never described") from None
+
+
+class Assembler:
+    """Messages in, parts out."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
         self._begin: pgoutput.Begin | None = None
         self._changes: list[Change] = []
         self._bytes = 0
@@ -42,7 +66,7 @@ class Assembler:
         try:
             event = pgoutput.decode(message)
         except pgoutput.Malformed as error:
-            raise SourceLogBroken(f"behind {lsn_text(self._reached)}: {error}") from error
+            raise SourceLogBroken(f"behind {lsn_text(self._stand.reached)}: {error}") from error
         match event:
             case None:
                 return None
@@ -57,42 +81,38 @@ class Assembler:
                 return self._shape(event)
             case pgoutput.Truncate():
                 for oid in event.oids:
-                    self._add(Change(self._table(oid), Op.TRUNCATE, None, None), 16)
+                    self._add(Change(self._stand.table(oid), Op.TRUNCATE, None, None), 16)
                 return None
 
     def idle(self, lsn: int) -> LogPart | None:
         """The server has read its log up to here and there was nothing for us (I2: never backwards)."""
-        if self.in_transaction or lsn <= self._reached:
+        if self.in_transaction or lsn <= self._stand.reached:
             return None
-        self._reached = lsn
-        position = self._whole(lsn)
+        self._stand.reached = lsn
+        position = self._stand.whole()
         return LogPart(None, 0, [], 0, True, position, position)
-
-    def _whole(self, lsn: int) -> PgPosition:
-        """Everything up to here; before the transaction that was cut in two, still with what is known of it."""
-        start = self._start
-        return PgPosition(lsn, start.inside, start.changes) if lsn <= start.inside else PgPosition(lsn)
 
     def _shape(self, relation: pgoutput.Relation) -> LogPart | None:
         """The shape the table has from here on; a part holds one of each table."""
-        table = self._describe(relation)
-        if self._tables.get(relation.oid) == table:
+        table = self._stand.describe(relation)
+        if self._stand.tables.get(relation.oid) == table:
             return None
-        self._tables[relation.oid] = table
+        self._stand.tables[relation.oid] = table
         return self._piece() if self._changes else None
 
     def _open(self, begin: pgoutput.Begin) -> None:
         if self._begin is not None:
-            raise SourceLogBroken(f"a transaction begins inside another, behind {lsn_text(self._reached)}")
+            raise SourceLogBroken(f"a transaction begins inside another, behind {lsn_text(self._stand.reached)}")
         self._begin = begin
         self._changes, self._bytes, self._count = [], 0, 0
         # A transaction that was cut in two is sent again from its start; I2: one that is done does not come again.
-        self._skip = self._start.changes if begin.commit_lsn == self._start.inside else 0
-        if begin.commit_lsn < self._start.lsn:
+        start = self._stand.start
+        self._skip = start.changes if begin.commit_lsn == start.inside else 0
+        if begin.commit_lsn < start.lsn:
             self._skip = sys.maxsize
 
     def _change(self, row: pgoutput.RowChange, size: int) -> LogPart | None:
-        table = self._table(row.oid)
+        table = self._stand.table(row.oid)
         for image in (row.old, row.new):
             if image is not None and len(image) != len(table.columns):
                 raise SourceLogBroken(f"{table.name}: a row of {len(image)} values for {len(table.columns)} columns")
@@ -103,7 +123,7 @@ class Assembler:
 
     def _piece(self) -> LogPart:
         begin = self._opened()
-        return self._cut(begin, False, PgPosition(self._reached, begin.commit_lsn, self._count))
+        return self._cut(begin, False, PgPosition(self._stand.reached, begin.commit_lsn, self._count))
 
     def _add(self, change: Change, size: int) -> None:
         self._opened()
@@ -115,12 +135,12 @@ class Assembler:
     def _close(self, commit: pgoutput.Commit) -> LogPart | None:
         begin = self._opened()
         self._begin = None
-        if commit.end_lsn <= self._start.lsn:
+        if commit.end_lsn <= self._stand.start.lsn:
             return None
         if self._count < self._skip:
             raise SourceLogBroken(f"the transaction at {lsn_text(begin.commit_lsn)} has fewer changes than before")
-        self._reached = commit.end_lsn
-        return self._cut(begin, True, self._whole(commit.end_lsn))
+        self._stand.reached = commit.end_lsn
+        return self._cut(begin, True, self._stand.whole())
 
     def _cut(self, begin: pgoutput.Begin, ends: bool, position: PgPosition) -> LogPart:
         changes, size, self._changes, self._bytes = self._changes, self._bytes, [], 0
@@ -130,14 +150,8 @@ class Assembler:
 
     def _opened(self) -> pgoutput.Begin:
         if self._begin is None:
-            raise SourceLogBroken(f"a change outside of a transaction, behind {lsn_text(self._reached)}")
+            raise SourceLogBroken(f"a change outside of a transaction, behind {lsn_text(self._stand.reached)}")
         return self._begin
-
-    def _table(self, oid: int) -> TableSchema:
-        try:
-            return self._tables[oid]
-        except KeyError:
-            raise SourceLogBroken(f"a change of relation {oid}, which was never described") from None
 
 
 class Doubts:

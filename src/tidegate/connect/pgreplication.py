@@ -1,7 +1,9 @@
-"""Following a PostgreSQL replication slot: a thread that reads, decodes and cuts the log into parts.
+"""Following a PostgreSQL replication slot: a thread that reads the log in gulps and makes parts or batches of it.
 
 The thread answers the server by time, whatever the writer is doing, so a slow target never costs the connection; it
-stops reading while the queue is full, so memory stays bounded. It tells the server only what `acknowledge` said (I1).
+stops reading while nobody takes what it has, so memory stays bounded. It tells the server only what `acknowledge` said
+(I1). While much is coming it rests between gulps: a walsender that always finds its reader waiting sends every message
+by itself, and needs twice the time for it.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ from contextlib import suppress
 from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
-from tidegate.connect.pgassembly import PART_BYTES_MAX, Assembler, Describe, Doubts
+from tidegate.connect.handover import Handover
+from tidegate.connect.pgassembly import Describe, Doubts, Stand
+from tidegate.connect.pgbatches import Item
+from tidegate.connect.pgdrain import Gulp, State, open_drain
+from tidegate.connect.pglanes import Entry, Lanes, Request
 from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
 from tidegate.connect.pgsender import asked, awaited, opened, ready
-from tidegate.connect.source import LogReader
+from tidegate.connect.source import Gathering, LogReader
 from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
@@ -32,11 +38,20 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.faultpoint import crossing
-from tidegate.model.change import LogPart
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
-QUEUE_PARTS_MAX = 8
+# How many entries wait for the writer: lists of parts, which are small, and batches, which are not.
+PARTS_WAIT_MAX = 8
+BATCHES_WAIT_MAX = 2
+GULP_BYTES = 4 << 20
+PARTS_GULP_BYTES = 1 << 20
+# Much is coming: so much in a second. Then batches are made that are full, or as old as this.
+TIDE_BYTES_S = 4 << 20
+TIDE_WINDOW_S = 0.1
+BATCH_S = 0.2
+# How long to rest while the writer is busy: it will not be done before.
+BUSY_S = 0.004
 # Several times within any wal_sender_timeout that somebody might set.
 FEEDBACK_EVERY_S = 0.25
 # A server that says nothing for this long (it sends a keepalive at half of its wal_sender_timeout) is gone.
@@ -46,8 +61,6 @@ TRICKLE_BYTES_S = 256
 # How long the reason may take to arrive once the server has ended the log.
 ENDING_DEADLINE_S = 5.0
 
-_XLOG = struct.Struct(">xQQq")
-_KEEPALIVE = struct.Struct(">xQqB")
 _STATUS = struct.Struct(">cQQQqB")
 
 # The slot was invalidated (55000), its files or the log are gone (58P01), or the publication is (42704).
@@ -67,12 +80,16 @@ class PgLog(LogReader):
         *,
         timeline: int | None = None,
         doubts: Doubts | None = None,
+        pace_s: float = 0.0,
     ) -> None:
-        """`timeline` is the one the server must be on; `doubts` outlives this reader."""
-        self._assembler = Assembler(start, self._described)
+        """`timeline` is the one the server must be on; `doubts` outlives this reader; `pace_s` is the rest between
+        gulps while much is coming."""
+        self._lanes = Lanes(Stand(start, self._described), doubts or Doubts())
         self._describe = describe
-        self._doubts = doubts or Doubts()
-        self._queue: queue.Queue[list[LogPart]] = queue.Queue(QUEUE_PARTS_MAX)
+        self._entries: Handover[Entry] = Handover()
+        self._followed = self._asked = self._lanes.wanted
+        """By whose wishes what was taken last was made, and the newest."""
+        self._tide = Tide(pace_s)
         self._failure: TidegateError | None = None
         self._closed = threading.Event()
         self._received = start.lsn
@@ -93,18 +110,29 @@ class PgLog(LogReader):
         except BaseException:
             self._connection.finish()
             raise
+        self._drain = open_drain(self._connection)
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
         self._thread.start()
 
     # --- called by the writer ---
 
-    def take(self, timeout_s: float) -> list[LogPart]:
-        try:
-            return self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            if self._failure is not None:
-                raise self._failure from self._failure.__cause__
+    def take(self, timeout_s: float) -> list[Item]:
+        failure = self._failure  # before looking: what was handed over in front of it comes first
+        entry = self._entries.take(timeout_s)
+        if entry is None:
+            if failure is not None:
+                raise failure from failure.__cause__
             return []
+        self._followed = entry.request
+        return entry.items
+
+    def gather(self, wanted: Gathering | None) -> bool:
+        if wanted is not self._asked.gathering:
+            self._asked = self._lanes.wanted = Request(wanted)
+        return self._followed is self._asked
+
+    def ready(self) -> bool:
+        return len(self._entries) > 0
 
     def acknowledge(self, position: Position) -> None:
         # I1: said by the caller, never derived here
@@ -137,19 +165,55 @@ class PgLog(LogReader):
         return placed
 
     def _follow(self) -> None:
-        waiting: list[LogPart] = []
         while not self._closed.is_set():
             self._tell_by_time()
-            if waiting:
-                try:
-                    self._queue.put(waiting, timeout=0.2)
-                except queue.Full:
-                    self._heard()  # not listening, so silence proves nothing
-                    continue
-            waiting, more = self._drain()
-            if not waiting and not more:
-                self._listen()
+            gulp = self._drain.take(GULP_BYTES if self._lanes.gathers else PARTS_GULP_BYTES)
+            self._tide.came(len(gulp.frames))
+            self._swallow(gulp)
+            match gulp.state:
+                case State.NOTHING_MORE:
+                    self._rest()
+                case State.ENDED | State.FAILED:
+                    raise self._ended(gulp.state)
+                case State.GARBLED:  # I3: what is neither a piece of the log nor a sign of life may have been one
+                    what = "neither a piece of the log nor a sign of life"
+                    raise SourceUnreachable(f"what the server sends is garbled: {what}")
         self._tell(self._acknowledged)  # while the run is paused, the source need keep no more than it must
+
+    def _swallow(self, gulp: Gulp) -> None:
+        """Make something of it and hand that over, also what stands in front of a message that makes no sense."""
+        if gulp.messages:
+            self._heard()
+        self._received = max(self._received, gulp.received)
+        if gulp.wanted:
+            self._told = -1
+        failure: TidegateError | None = None
+        try:
+            self._lanes.feed(gulp.frames)
+            if gulp.idle:
+                self._lanes.idle(gulp.idle)
+        except TidegateError as error:
+            failure = error
+        for entry in self._lanes.made(all=self._entries.asked and self._tide.let_go()):
+            self._hand_over(entry)
+        if failure is not None:
+            raise failure
+
+    def _hand_over(self, entry: Entry) -> None:
+        room = BATCHES_WAIT_MAX if entry.gathered else PARTS_WAIT_MAX
+        began = time.monotonic()
+        while not self._closed.is_set() and not self._entries.put(entry, room=room, timeout_s=0.2):
+            self._tell_by_time()
+            self._heard()  # not listening, so silence proves nothing
+        self._tide.waited(time.monotonic() - began)
+
+    def _rest(self) -> None:
+        if self._tide.rest_s:
+            self._closed.wait(self._tide.rest_s)
+        elif self._lanes.gathers and not self._entries.asked:
+            self._closed.wait(BUSY_S)
+        else:
+            self._listen()
 
     def _listen(self) -> None:
         """Wait a little for more bytes. Raises `SourceUnreachable` when for long none came, or too few to be a
@@ -165,42 +229,6 @@ class PgLog(LogReader):
 
     def _heard(self) -> None:
         self._heard_at, self._heard_bytes = time.monotonic(), 0
-
-    def _drain(self) -> tuple[list[LogPart], bool]:
-        """What libpq has already read, up to one queue entry; whether libpq may hold more."""
-        parts: list[LogPart] = []
-        size = 0
-        while size < PART_BYTES_MAX and len(parts) < 1_000:
-            length, data = self._connection.get_copy_data(1)
-            if length == 0:
-                return parts, False
-            if length < 0:
-                raise self._ended(length)
-            self._heard()
-            size += length
-            part = self._understood(bytes(data))
-            if part is not None:
-                parts.append(part)
-        return parts, True
-
-    def _understood(self, message: bytes) -> LogPart | None:
-        """I3: what is neither a piece of the log nor a keepalive may have been one."""
-        if message[:1] == b"w" and len(message) >= _XLOG.size:
-            start, _, _ = _XLOG.unpack_from(message)
-            self._received = max(self._received, start)
-            try:
-                return self._assembler.feed(message[_XLOG.size :])
-            except SourceLogBroken as error:
-                if self._doubts.again(message[_XLOG.size :]):
-                    raise
-                raise SourceUnreachable(f"the log arrived garbled and is read again: {error.detail}") from error
-        if message[:1] == b"k" and len(message) == _KEEPALIVE.size:
-            end, _, wanted = _KEEPALIVE.unpack(message)
-            self._received = max(self._received, end)
-            if wanted:
-                self._told = -1
-            return self._assembler.idle(end)
-        raise SourceUnreachable("what the server sends is garbled: neither a piece of the log nor a sign of life")
 
     def _described(self, relation: pgoutput.Relation) -> TableSchema:
         """A table's shape; the server is answered while that takes its time."""
@@ -236,10 +264,47 @@ class PgLog(LogReader):
         self._connection.put_copy_data(_STATUS.pack(b"r", received, flushed, flushed, at_us, ask))
         self._connection.flush()
 
-    def _ended(self, length: int) -> TidegateError:
-        answer = awaited(self._connection, time.monotonic() + ENDING_DEADLINE_S) if length == -1 else None
+    def _ended(self, state: State) -> TidegateError:
+        ended = state is State.ENDED
+        answer = awaited(self._connection, time.monotonic() + ENDING_DEADLINE_S) if ended else None
         message = answer.error_message if answer is not None else self._connection.error_message
         return _told(answer, message, "the server ended the log")
+
+
+class Tide:
+    """Whether much is coming: from how much came while the reader was free to read."""
+
+    def __init__(self, pace_s: float) -> None:
+        self._pace_s = pace_s
+        self._high = self._dry = False
+        self._since = self._let_go_at = time.monotonic()
+        self._bytes = 0
+
+    def came(self, size_bytes: int) -> None:
+        """So much in one gulp."""
+        self._bytes += size_bytes
+        self._dry = not size_bytes
+        now = time.monotonic()
+        window_s = now - self._since
+        if window_s >= TIDE_WINDOW_S or self._bytes >= TIDE_BYTES_S * TIDE_WINDOW_S:
+            self._high = self._bytes >= TIDE_BYTES_S * window_s
+            self._since, self._bytes = now, 0
+
+    def waited(self, seconds: float) -> None:
+        """So long for the writer."""
+        self._since += seconds
+
+    @property
+    def rest_s(self) -> float:
+        return self._pace_s if self._high else 0.0
+
+    def let_go(self) -> bool:
+        """Whether who asks gets what there is, rather than waiting for a full batch."""
+        now = time.monotonic()
+        if self._high and not self._dry and now - self._let_go_at < BATCH_S:
+            return False
+        self._let_go_at = now
+        return True
 
 
 def _readable_bytes(connection: pq.abc.PGconn) -> int:

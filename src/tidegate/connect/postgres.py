@@ -70,6 +70,13 @@ class PostgresConfig(Config):
     chunk_rows: int = Field(
         0, ge=0, le=10_000_000, description="Rows a full copy reads at once from here; 0: as many as 16 MB hold."
     )
+    read_pace_ms: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="How long to rest between two reads of the log while much is coming, in milliseconds: the server"
+        " sends more cheaply to a reader that comes seldom. When little comes there is no rest. 0: never.",
+    )
 
 
 def conninfo(config: PostgresConfig, **more: str) -> str:

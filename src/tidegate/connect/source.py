@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.config import Config
 from tidegate.connect.target import KeyRange
+from tidegate.decode.gatherer import Log, Mode, Net
 from tidegate.errors import NotComparable
 from tidegate.model.change import LogPart
 from tidegate.model.position import Position
@@ -64,13 +65,63 @@ class ChunkReader(ABC):
         """Idempotent; also ends a read under way. Callable from another thread."""
 
 
+class LogTransaction(NamedTuple):
+    number: int
+    """By which the stamps of a `Log` name it."""
+    transaction: Any
+    """As in `LogPart`, like the next two."""
+    committed_at_us: int
+    commit: Position
+
+
+@dataclass(slots=True)
+class LogBatch:
+    """Whole transactions, and at the end maybe a part of one, put together table by table."""
+
+    tables: list[tuple[TableSchema, Net | Log]]
+    met: list[TableSchema]
+    """Shapes that the log told of since the last batch, also of tables that nobody wants."""
+    transactions: list[LogTransaction]
+    position: Position
+    """Where the log is read on from once this batch is in the target."""
+    ends: bool
+    """Whether the last transaction's commit is reached with it."""
+    changes: int
+    bytes: int
+
+    @property
+    def ended(self) -> int:
+        """How many transactions end with it."""
+        return len(self.transactions) - (not self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """What batches are to be made of."""
+
+    tables: Mapping[TableName, Mode]
+    """Others are passed over."""
+    changes_max: int
+    """From how many on a batch is full."""
+
+
 class LogReader(ABC):
     """The log from a position on, read by a thread of its own into a bounded queue."""
 
     @abstractmethod
-    def take(self, timeout_s: float) -> list[LogPart]:
-        """The next parts in order; empty after `timeout_s`. Raises what ended the reading. A part without a
+    def take(self, timeout_s: float) -> Sequence[LogPart | LogBatch]:
+        """What comes next in order; empty after `timeout_s`. Raises what ended the reading. A part without a
         transaction only moves the position: the log was read that far and held nothing for this run."""
+
+    def gather(self, wanted: Gathering | None) -> bool:
+        """Ask for batches instead of parts (None: for parts again); it changes over between two transactions. A
+        truncate comes as a part all the same. Returns whether what was taken last, and so all that comes, is made as
+        was asked for here last. A source without such a thing goes on with parts."""
+        return wanted is None
+
+    def ready(self) -> bool:
+        """Whether `take` has something to give now."""
+        return False
 
     @abstractmethod
     def acknowledge(self, position: Position) -> None:

@@ -83,14 +83,21 @@ class Net:
     2. `deletes`: remove rows by key (columns of the key; keys that are not there are no error);
     3. `puts`: insert or replace whole rows by key;
     4. `patches`: update rows that must exist, each batch setting just the non-key columns it has; a key that is not
-       there is `TargetRowMissing`.
+       there is `TargetRowMissing`;
+    5. `inserts`: as `puts`, of keys that the source did not have before, so that the target hardly has them.
     """
 
     table: TargetTable
     deletes: pa.RecordBatch | None = None
+    inserts: pa.RecordBatch | None = None
     puts: pa.RecordBatch | None = None
     patches: Sequence[pa.RecordBatch] = ()
     moved: Sequence[Moved] = ()
+
+    @property
+    def whole(self) -> list[pa.RecordBatch]:
+        """All rows to insert or replace, those that may make room for others first."""
+        return [rows for rows in (self.puts, self.inserts) if rows is not None and rows.num_rows]
 
 
 @dataclass(slots=True)

@@ -132,6 +132,8 @@ class Net:
 
     deletes: pa.RecordBatch | None
     """The key's columns, in the key's order."""
+    inserts: pa.RecordBatch | None
+    """Whole rows of keys that no row had before this batch."""
     puts: pa.RecordBatch | None
     patches: list[Patch] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)

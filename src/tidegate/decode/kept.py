@@ -33,10 +33,11 @@ class Refusal:
 @dataclass(slots=True)
 class _Entry:
     """The latest image of a key: `row` None for deleted. Cells that are UNCHANGED stand in the row that had the key
-    `base` before this batch."""
+    `base` before this batch; `fresh`: no row had this key then."""
 
     row: Row | None
     base: Key | None = None
+    fresh: bool = False
 
 
 class NetRows:
@@ -49,19 +50,26 @@ class NetRows:
     def add(self, change: RowChange, refusal: Refusal, stamp: tuple[int, int]) -> None:
         """Nothing is changed when it raises `Contradiction`."""
         if change.new is None:
-            self._entries[key_of(change.old or (), self._key, refusal)] = _Entry(None)
+            self._put(key_of(change.old or (), self._key, refusal), _Entry(None))
             return
         new_key = key_of(change.new, self._key, refusal)
         if change.op is Op.INSERT:
             if UNCHANGED in change.new:
                 raise refusal(Fault.NEVER)
-            self._entries[new_key] = _Entry(change.new)
+            self._put(new_key, _Entry(change.new, fresh=True))
             return
         old_key = key_of(change.old, self._key, refusal) if change.old is not None else new_key
         entry = self._merged(change.new, old_key, refusal)
         if old_key != new_key:
-            self._entries[old_key] = _Entry(None)
-        self._entries[new_key] = entry
+            self._put(old_key, _Entry(None))
+            entry.fresh = True
+        self._put(new_key, entry)
+
+    def _put(self, key: Key, entry: _Entry) -> None:
+        """Whether a key is fresh its first entry decides."""
+        if (held := self._entries.get(key)) is not None:
+            entry.fresh = held.fresh
+        self._entries[key] = entry
 
     def _merged(self, row: Row, old_key: Key, refusal: Refusal) -> _Entry:
         if UNCHANGED not in row:
@@ -76,6 +84,7 @@ class NetRows:
 
     def take(self) -> Net:
         deletes: list[Key] = []
+        inserts: list[Row] = []
         puts: list[Row] = []
         patches: dict[tuple[int, ...], list[Row]] = {}
         moved: dict[tuple[int, ...], list[tuple[Row, Key]]] = {}
@@ -83,7 +92,7 @@ class NetRows:
             if entry.row is None:
                 deletes.append(key)
             elif entry.base is None:
-                puts.append(entry.row)
+                (inserts if entry.fresh else puts).append(entry.row)
             else:
                 columns = tuple(n for n, cell in enumerate(entry.row) if cell is not UNCHANGED)
                 row = tuple(entry.row[n] for n in columns)
@@ -94,6 +103,7 @@ class NetRows:
         self._entries = {}
         return Net(
             self._batch(self._key, deletes) if deletes else None,
+            self._batch(range(len(self._names)), inserts) if inserts else None,
             self._batch(range(len(self._names)), puts) if puts else None,
             [Patch(columns, self._batch(columns, rows)) for columns, rows in patches.items()],
             [

@@ -40,14 +40,14 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 1
+INTERFACE = 2
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
 _NO_KIND = 256
 
 _EVENT = struct.Struct("=IIIxxxxQQQqQ")
-_DELETES, _PUTS, _PATCH, _MOVED = range(1, 5)
+_DELETES, _PUTS, _PATCH, _MOVED, _INSERTS = 1, 2, 3, 4, 9
 _ROW_NUMBERS = pa.schema([("row", pa.int64())])
 
 
@@ -115,6 +115,9 @@ def binding() -> ctypes.CDLL:
         ("tg_held", size, [pointer, pointer]),
         ("tg_take", size, [pointer, number, pointer, pointer]),
         ("tg_clear", number, [pointer, pointer]),
+        ("tg_drain_open", pointer, [pointer]),
+        ("tg_drain_close", None, [pointer]),
+        ("tg_drain", number, [pointer, pointer, size, pointer]),
     ):
         function = getattr(found, name)
         function.restype, function.argtypes = answer, arguments
@@ -229,13 +232,15 @@ class _Shape:
         return pa.schema([(self.names[column], pa.string()) for column in columns])
 
     def net(self, groups: Sequence[_Taken]) -> Net:
-        deletes = puts = None
+        deletes = inserts = puts = None
         patches: list[Patch] = []
         moved: list[Moved] = []
         for group in groups:
             columns = tuple(group.columns[: group.columns_length])
             if group.holds == _DELETES:
                 deletes = _imported(group, self.keys)
+            elif group.holds == _INSERTS:
+                inserts = _imported(group, self.whole)
             elif group.holds == _PUTS:
                 puts = _imported(group, self.whole)
             elif group.holds == _PATCH:
@@ -245,7 +250,7 @@ class _Shape:
                 known = columns, _imported(group, self.of(columns))
             else:
                 moved.append(Moved(*known, _imported(group, self.keys)))
-        return Net(deletes, puts, patches, moved)
+        return Net(deletes, inserts, puts, patches, moved)
 
     def log(self, groups: Sequence[_Taken]) -> Log:
         rows, stamps, *others = groups

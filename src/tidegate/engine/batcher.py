@@ -10,28 +10,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from tidegate.connect.capability import WriteMode
+from tidegate.connect.source import LogBatch
 from tidegate.connect.target import Append, Clear, KeyRange, Moved, Net, Step, TargetTable
+from tidegate.engine.gathered import step_of
 from tidegate.engine.handoff import Chunk, Key, key_of
+from tidegate.engine.stamp import TEXT, change_place, instant
 from tidegate.errors import SourceLogBroken
 from tidegate.model.change import UNCHANGED, Cell, Change, LogPart, Op, Row
 from tidegate.model.schema import TableName, TableSchema
-
-TEXT = pa.string()
 
 
 @dataclass(slots=True)
 class _Entry:
     """The latest image of a key: `row` None for deleted. Cells that are UNCHANGED stand in the row that had the key
-    `base` before this group."""
+    `base` before this group; `fresh`: no row had this key then."""
 
     row: Row | None
     base: Key | None = None
+    fresh: bool = False
 
 
 @dataclass(slots=True)
@@ -43,19 +44,26 @@ class _NetGroup:
         schema = change.table
         if change.new is None:
             if old_side and change.old is not None:
-                self.entries[key_of(schema, change.old)] = _Entry(None)
+                self._put(key_of(schema, change.old), _Entry(None))
             return
         new_key = key_of(schema, change.new)
         old_key = key_of(schema, change.old) if change.old is not None else new_key
         if change.op is Op.INSERT:
-            self.entries[new_key] = _Entry(change.new)
+            self._put(new_key, _Entry(change.new, fresh=True))
             return
         if new_side:
             entry = self._merged(schema, change.new, old_key, old_side)
         if old_side and old_key != new_key:
-            self.entries[old_key] = _Entry(None)
+            self._put(old_key, _Entry(None))
         if new_side:
-            self.entries[new_key] = entry
+            entry.fresh = old_key != new_key
+            self._put(new_key, entry)
+
+    def _put(self, key: Key, entry: _Entry) -> None:
+        """Whether a key is fresh its first entry decides."""
+        if (held := self.entries.get(key)) is not None:
+            entry.fresh = held.fresh
+        self.entries[key] = entry
 
     def _merged(self, schema: TableSchema, row: Row, old_key: Key, old_side: bool) -> _Entry:
         if UNCHANGED not in row:
@@ -73,6 +81,7 @@ class _NetGroup:
     def step(self) -> Net:
         schema = self.table.source
         deletes: list[Key] = []
+        inserts: list[Row] = []
         puts: list[Row] = []
         patches: dict[tuple[str, ...], list[Row]] = {}
         moved: list[Moved] = []
@@ -80,7 +89,7 @@ class _NetGroup:
             if entry.row is None:
                 deletes.append(key)
             elif UNCHANGED not in entry.row:
-                puts.append(entry.row)
+                (inserts if entry.fresh else puts).append(entry.row)
             elif entry.base == key:
                 known = tuple(n for n, cell in zip(schema.names, entry.row, strict=True) if cell is not UNCHANGED)
                 patches.setdefault(known, []).append(tuple(cell for cell in entry.row if cell is not UNCHANGED))
@@ -89,6 +98,7 @@ class _NetGroup:
         return Net(
             self.table,
             record_batch(schema.key, deletes) if deletes else None,
+            record_batch(schema.names, inserts) if inserts else None,
             record_batch(schema.names, puts) if puts else None,
             [record_batch(names, rows) for names, rows in patches.items()],
             moved,
@@ -121,7 +131,7 @@ class _AppendGroup:
         stamp = (
             str(op),
             instant(part.committed_at_us),
-            change_stamp(part, index, nth),
+            change_place(part.commit, index, nth),
             json.dumps(detail, ensure_ascii=False) if detail else None,
         )
         self.rows.append((*cells, *stamp))
@@ -130,17 +140,6 @@ class _AppendGroup:
         stamp = self.table.stamp
         names = (*self.table.source.names, stamp.op, stamp.committed_at, stamp.position, stamp.detail)
         return Append(self.table, [record_batch(names, self.rows)] if self.rows else [])
-
-
-def change_stamp(part: LogPart, index: int, nth: int = 0) -> str:
-    """Sorts after every row read by the full copy before the transaction, and by order inside it. A change that becomes
-    several rows has them numbered behind the first: a key's delete sorts before the insert it belongs to."""
-    return f"{part.commit.sortable()}:1:{index:010d}" + (f":{nth:06d}" if nth else "")
-
-
-def instant(at_us: int) -> str:
-    """A timestamptz's text."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).strftime("%Y-%m-%d %H:%M:%S.%f+00")
 
 
 def record_batch(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
@@ -156,7 +155,7 @@ class Batcher:
     def __init__(self, place: Callable[[TableSchema], TargetTable]) -> None:
         self._place = place
         self._open: dict[TableName, _NetGroup | _AppendGroup] = {}
-        self._steps: list[_NetGroup | _AppendGroup | Clear] = []
+        self._steps: list[_NetGroup | _AppendGroup | Step] = []
         self.changes = 0
 
     def __bool__(self) -> bool:
@@ -170,6 +169,13 @@ class Batcher:
             group.add(change, old_side, new_side)
         else:
             _append(group, change, old_side, new_side, part, index)
+
+    def gather(self, batch: LogBatch) -> None:
+        """Changes that were put together already."""
+        for table, rows in batch.tables:
+            self._open.pop(table.name, None)
+            self._steps.append(step_of(self._place(table), rows, batch.transactions))
+        self.changes += batch.changes
 
     def put(self, table: TableSchema, key: Key, row: Row | None, part: LogPart, index: int) -> None:
         """The row (None: there is none) that was read by itself in place of a change; it has that change's place in the
@@ -199,7 +205,7 @@ class Batcher:
         self._steps.append(Clear(group.table, ranges, kept))
 
     def steps(self) -> list[Step]:
-        return [step if isinstance(step, Clear) else step.step() for step in self._steps]
+        return [step.step() if isinstance(step, (_NetGroup, _AppendGroup)) else step for step in self._steps]
 
     def _group(self, table: TableSchema) -> _NetGroup | _AppendGroup:
         group = self._open.get(table.name)

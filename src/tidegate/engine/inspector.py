@@ -66,11 +66,15 @@ class Inspector:
             if _asked(current, name)
         )
 
+    @property
+    def seeking(self) -> bool:
+        """Whether an instant is looked for: then every change must be decided by itself."""
+        return self._current is not None and self._current.stage in (Stage.READY, Stage.MARKED)
+
     def nudge(self) -> None:
         """An instant needs the log up to its end, which does not come by itself while nobody writes."""
         now = time.monotonic()
-        seeking = self._current is not None and self._current.stage in (Stage.READY, Stage.MARKED)
-        if seeking and now - self._nudged_at >= NUDGE_EVERY_S:
+        if self.seeking and now - self._nudged_at >= NUDGE_EVERY_S:
             self._nudged_at = now
             self._source.nudge()
 

@@ -39,6 +39,11 @@ class Joiner:
             self._thread = threading.Thread(target=self._look, name="table-joiner", daemon=True)
             self._thread.start()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `joined` has something to give."""
+        return not self._found.empty()
+
     def joined(self) -> Iterator[TableSchema | TidegateError]:
         """What was found since and is followed by now; a table that cannot join comes as the reason, once."""
         while not self._found.empty():

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
+from tidegate.connect.source import LogBatch
 from tidegate.connect.target import Progress, Step, Target, TargetTable
-from tidegate.engine.batcher import TEXT, Batcher, instant
+from tidegate.engine.batcher import Batcher
 from tidegate.engine.gauges import Gauges
+from tidegate.engine.stamp import TEXT, instant
 from tidegate.engine.state import Entries
 from tidegate.faultpoint import crossing
 from tidegate.model.change import LogPart, Op
@@ -17,6 +19,9 @@ from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
 BATCH_BYTES_MAX = 16 << 20
+# While the stream is thin: how often to write at most, and about how much of the time.
+INTERVAL_MIN_S = 0.01
+WRITING_SHARE = 0.2
 IDLE_RELEASE_S = 0.05
 
 
@@ -43,6 +48,7 @@ class Writer:
         """When the source committed the transaction of which only a part is here yet."""
         self._bytes = 0
         self._written_at = 0.0
+        self._write_s = 0.0
         self._held_since = 0.0
         self._idle_since: float | None = None
 
@@ -54,6 +60,15 @@ class Writer:
         self._begun_us = None if part.ends else part.committed_at_us
         if part.ends and part.transaction is not None:
             self._committed.append(part.committed_at_us)
+
+    def gathered(self, batch: LogBatch) -> None:
+        """The batch is in this one."""
+        self.reached = batch.position
+        self._ends_whole = batch.ends
+        self._bytes += batch.bytes
+        committed = [one.committed_at_us for one in batch.transactions]
+        self._begun_us = None if batch.ends else committed.pop()
+        self._committed += committed
 
     def remember(self, entries: Entries) -> None:
         """Store these with the batch."""
@@ -70,7 +85,8 @@ class Writer:
 
     def due_in_s(self) -> float:
         """When a batch that is not full wants to be written; the target says how often it likes that."""
-        return max(0.0, self._written_at + self._target.batch.interval_s - time.monotonic())
+        interval_s = min(self._target.batch.interval_s, max(INTERVAL_MIN_S, self._write_s / WRITING_SHARE))
+        return max(0.0, self._written_at + interval_s - time.monotonic())
 
     def oldest_waiting_us(self) -> int | None:
         return self._committed[0] if self._committed else self._begun_us
@@ -86,8 +102,10 @@ class Writer:
         self._bytes = 0
         self.batch, self._with_batch, self._committed = Batcher(self._place), {}, []
         crossing("batch.writing")
+        began = time.monotonic()
         self.write(batch.steps(), self.reached, entries)
         self._written_at = time.monotonic()
+        self._write_s = self._written_at - began
         self._gauges.written(committed)
         self._gauges.add("batches")
         self._gauges.add("changes_written", batch.changes)

@@ -271,6 +271,7 @@ class PostgresSource(Source):
                     self._describe,
                     timeline=self._timeline,
                     doubts=self._doubts,
+                    pace_s=self.config.read_pace_ms / 1000,
                 )
             except SourceUnreachable as error:
                 with self._translating() as connection:

@@ -21,9 +21,10 @@ from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target
 from tidegate.engine.gauges import Gauges
-from tidegate.engine.pipeline import Phase, Pipeline
+from tidegate.engine.pipeline import Pipeline
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.preflight import open_source, open_target
+from tidegate.engine.running import Phase
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, Retry, ServerUnreachable, TargetEpochAhead, TidegateError
 from tidegate.faultpoint import crossing

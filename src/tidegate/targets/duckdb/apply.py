@@ -109,10 +109,11 @@ class Applier:
     def _net(self, step: Net) -> None:
         table, key = step.table, step.table.source.key
         moved = [self._read_moved(table, rows, place) for place, rows in enumerate(together(step.moved))]
-        puts = step.puts if step.puts is not None and step.puts.num_rows else None
+        # Nothing here would notice a row that is there twice: what comes anew is deleted too.
+        puts = pa.Table.from_batches(step.whole) if step.whole else None
         replaced = [step.deletes] if step.deletes is not None and step.deletes.num_rows else []
         if puts is not None and not self._extras(table, puts.schema.names):
-            replaced.append(puts)
+            replaced += step.whole
         if replaced:
             keys = pa.Table.from_batches([batch.select(list(key)) for batch in replaced])
             using = f"{self._typed_rows(table, key)} AS s WHERE {_same(key)}"
@@ -131,7 +132,7 @@ class Applier:
         """Columns of the target that the rows do not have and that a row replaced keeps."""
         return set(self._columns(table)) - {folded(name) for name in names}
 
-    def _put(self, table: TargetTable, puts: pa.RecordBatch) -> None:
+    def _put(self, table: TargetTable, puts: pa.Table) -> None:
         names = puts.schema.names
         if not self._extras(table, names):  # rows of these keys were deleted before
             self._insert(table, puts)

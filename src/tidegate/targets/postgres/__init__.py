@@ -176,6 +176,14 @@ class PostgresTarget(Target):
                 )
 
     def write(self, steps: Sequence[Step], progress: Progress) -> None:
+        try:
+            self._write(steps, progress)
+        except TidegateError as error:
+            if not (_is_crossed(error) and self._opened().cross(steps)):
+                raise
+            self._write(steps, progress)
+
+    def _write(self, steps: Sequence[Step], progress: Progress) -> None:
         applier = self._opened()
         with written_before(), self._fenced() as cursor:
             if applier.crowded:
@@ -276,6 +284,12 @@ class PostgresTarget(Target):
         if isinstance(error, CopyFailed):
             return server.translated(error.cause, "target", self.config, table=str(error.table), columns=error.columns)
         return server.translated(error, "target", self.config)
+
+
+def _is_crossed(error: TidegateError) -> bool:
+    """Whether rows stood in the way of others, which they may not if they come in another order."""
+    cause = error.__cause__.cause if isinstance(error.__cause__, CopyFailed) else error.__cause__
+    return isinstance(cause, (pg.UniqueViolation, pg.ForeignKeyViolation, pg.ExclusionViolation))
 
 
 def _forget(connection: psycopg.Connection[Any], run: str, lock_timeout: str) -> None:

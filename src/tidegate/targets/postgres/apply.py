@@ -76,6 +76,16 @@ class Applier:
         self.connection = connection
         self._stages = Stages()
         self._tables: dict[tuple[str, str], ExistingTable] = {}
+        self._crossed: set[tuple[str, str]] = set()
+        """Tables in which rows stood in each other's way when they came by several statements."""
+
+    def cross(self, steps: Sequence[Step]) -> bool:
+        """Rows of these steps stood in each other's way, or in that of rows that should not be there: from now on all
+        whole rows of their tables go in by one statement. Whether that makes a difference."""
+        tables = {(step.table.schema, step.table.name) for step in steps if isinstance(step, Net) and step.whole}
+        news = not tables <= self._crossed
+        self._crossed |= tables
+        return news
 
     @property
     def crowded(self) -> bool:
@@ -154,12 +164,27 @@ class Applier:
             cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
         for stage, names, count in moved:
             self._put(cursor, table, stage, names, count)
-        if _has_rows(step.puts):
-            stage = self._stage(cursor, table, [step.puts], place="puts")
-            self._put(cursor, table, stage, step.puts.schema.names, step.puts.num_rows)
+        direct = (table.schema, table.name) not in self._crossed
+        whole = [step.puts] if direct and _has_rows(step.puts) else [] if direct else step.whole
+        if whole:
+            stage = self._stage(cursor, table, whole, place="puts")
+            names, count = whole[0].schema.names, sum(rows.num_rows for rows in whole)
+            if not (direct and self._update(cursor, table, stage, names) == count):
+                self._put(cursor, table, stage, names, count)
         for patch in step.patches:
             if _has_rows(patch):
                 self._patch(cursor, table, patch)
+        if direct and _has_rows(step.inserts):
+            self._copy(cursor, table, quoted(table.schema, table.name), [step.inserts])
+
+    def _update(self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str]) -> int:
+        """Replace the rows that are there; how many those were. Half of the cost of `_put`."""
+        key = table.source.key
+        change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in names if name not in key)
+        if not change:
+            return 0
+        into = quoted(table.schema, table.name)
+        return cursor.execute(f"UPDATE {into} AS t SET {change} FROM {stage} AS s WHERE {_same(key)}").rowcount
 
     def _put(
         self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str], count: int
@@ -179,13 +204,10 @@ class Applier:
         key = table.source.key
         into = quoted(table.schema, table.name)
         stage = self._stage(cursor, table, [patch], place="patches")
-        change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in patch.schema.names if name not in key)
-        if change:
-            cursor.execute(f"UPDATE {into} AS t SET {change} FROM {stage} AS s WHERE {_same(key)}")
-            there = cursor.rowcount
+        if set(patch.schema.names) - set(key):
+            there = self._update(cursor, table, stage, patch.schema.names)
         else:
-            cursor.execute(f"SELECT FROM {into} AS t JOIN {stage} AS s ON {_same(key)}")
-            there = cursor.rowcount
+            there = cursor.execute(f"SELECT FROM {into} AS t JOIN {stage} AS s ON {_same(key)}").rowcount
         _all_there(table, there, patch.num_rows)
 
     def _read_moved(

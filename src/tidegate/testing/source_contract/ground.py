@@ -150,6 +150,7 @@ class Log:
 
     def more(self, timeout_s: float = 0.2) -> None:
         for part in self.reader.take(timeout_s):
+            assert isinstance(part, LogPart), "batches were not asked for"
             others = part.transaction is None or not (part.changes or part.first_index)
             (self.idle if others else self.parts).append(part)
 

@@ -110,6 +110,18 @@ class Applying(Ground):
         target.write([step], Progress("2"))
         assert self.held(table, "id", "note") == [("2", "c"), ("3", "d")]
 
+    def test_inserts_of_rows_that_are_there_replace_them(self) -> None:
+        """Somebody else may have put them there; and a write may come again."""
+        target, table = self.started(), self.upsert()
+        self.filled(target, table, ("1", None, "a", None), ("2", None, "b", None))
+        first = Net(
+            table, inserts=batch(("id", "note"), ("2", "c"), ("3", "d")), puts=batch(("id", "note"), ("1", "e"))
+        )
+        again = Net(table, deletes=batch(("id",), ("1",)), inserts=batch(("id", "note"), ("3", "f"), ("4", "g")))
+        for number, step in enumerate((first, first, again)):
+            target.write([step], Progress(str(number)))
+        assert self.held(table, "id", "note") == [("2", "c"), ("3", "f"), ("4", "g")]
+
     def test_large_values_move_with_keys_that_swap(self) -> None:
         target, table = self.started(), self.upsert()
         self.filled(target, table, ("1", None, "n1", "doc1"), ("2", None, "n2", "doc2"), ("3", None, "n3", "doc3"))

@@ -181,7 +181,7 @@ class Running(Ground):
     def test_nothing_written_still_moves_the_position(self) -> None:
         target = self.started()
         target.write([], Progress("1"))
-        empty = Net(self.upsert(), batch(("id",)), batch(ORDERS.names), [batch(("id", "note"))])
+        empty = Net(self.upsert(), batch(("id",)), batch(ORDERS.names), batch(ORDERS.names), [batch(("id", "note"))])
         target.prepare(self.upsert(), create=True, replace=False)
         target.write([empty], Progress("2"))
         assert target.stored(RUN) == Stored("2", {})

@@ -12,6 +12,7 @@ CARGO := $(shell cargo --version 2>/dev/null | cut -d' ' -f2)
 NATIVE := $(shell printf '%s\n' 1.82 '$(CARGO)' | sort --version-sort --check=quiet && echo $(LIBRARY))
 
 MINUTES ?= 60
+SCALE ?= full
 STEPS ?= 500000
 
 .DEFAULT_GOAL := help
@@ -51,8 +52,8 @@ soak: $(PYTHON_READY) $(SERVERS_READY) ## Let it run in peace for MINUTES=60, an
 saboteurs: $(PYTHON_READY) $(SERVERS_READY) ## Break one guard at a time in a copy, and show that the tests notice
 	@$(VENV) tools/saboteurs.py $(ARGS)
 
-bench: $(PYTHON_READY) ## Measure copying and catching up on this machine
-	@$(VENV) bench/run.py $(ARGS)
+bench: $(PYTHON_READY) $(SERVERS_READY) $(NATIVE) ## Measure it beside its peers on this machine (SCALE=small: in minutes)
+	@$(VENV) bench/run.py --scale $(SCALE) $(ARGS)
 
 format: $(PYTHON_READY) ## Format the code and mend what lint can mend
 	@$(VENV) -m ruff format .

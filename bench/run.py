@@ -1,11 +1,9 @@
-"""How fast one task is on this machine, measured from outside: `make bench ARGS="--rows 500000 --changes 200000"`.
+"""`make bench`: Tidegate and its peers, side by side on this machine, each figure the median of paired runs.
 
-A real server and worker synchronize one table out of a PostgreSQL, on the same machine, into each target and write
-mode. `copy` is the time from Run's two ends being open until the task follows the log; `catch-up` the time from
-Continue's being open until the target holds what was committed during the pause, `verify` the time from asking until
-source and target were found equal, a row of the source and what it is at the target counted as one. The source's
-commits are durable (fsync on). One run each: on a busy machine figures differ by a factor of two between runs. Results
-with the machine's facts are appended to bench/results.jsonl.
+Two PostgreSQL servers of its own (fsync on); every contestant catches up with the same log into a fresh copy of the
+same target, which must then equal the source. Contestants take turns; a pair is neighbours in time, and a figure is the
+median over the pairs. An A/A figure puts Tidegate beside itself: so much is noise. Results, with the machine's facts,
+go to bench/results/bench-<date>-<commit>.json, and a picture of them beside it.
 """
 
 from __future__ import annotations
@@ -14,192 +12,122 @@ import argparse
 import json
 import os
 import platform
+import statistics
+import subprocess
 import sys
-import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tidegate.demo.stage import Stage
-from tidegate.testing.servers import until
+from chart import drawn
+from contest import NATIVE, PARALLEL, Outcome, subscription, tidegate
+from figures import FIGURES
+from ground import Ground
+from workloads import Workload, workloads
 
-RESULTS = Path(__file__).parent / "results.jsonl"
-DEADLINE_S = 1800
-MODES = (("postgres", "upsert"), ("postgres", "append"), ("duckdb", "upsert"), ("duckdb", "append"))
+RESULTS = Path(__file__).parent / "results"
+SCALES = {"small": 0.1, "full": 1.0}
+RUNS = {"small": 1, "full": 5}
 
-TABLE = """
-create table orders (
-  id bigint primary key, customer int not null, state varchar(12) not null, total numeric(12, 2) not null,
-  placed_at timestamptz not null, changed_at timestamptz not null, note text
-);
-insert into orders
-select n, n %% 100000, 'new', (n %% 90000) / 7.0, now() - n * interval '1 s', now(),
-       'a note of forty characters, as notes go'
-  from generate_series(1, %d) n;
-vacuum analyze orders;
-"""
 
-# 60 % inserts, 30 % updates, 10 % deletes in transactions of 1 to 100 rows; half of the updates hit a recent tenth.
-CHANGES = """
-do $$
-declare
-  rows int := %d; written int := 0; next bigint; size int; kind float;
-begin
-  select max(id) + 1 into next from orders;
-  perform setseed(0.5);
-  while written < rows loop
-    size := 1 + floor(random() * 100);
-    kind := random();
-    if kind < 0.6 then
-      insert into orders select n, n %% 100000, 'new', 9.99, now(), now(), 'a note of forty characters, as notes go'
-        from generate_series(next, next + size - 1) n;
-      next := next + size;
-    elsif kind < 0.9 then
-      update orders set state = 'paid', total = total + 1, changed_at = now() where id in (
-        select (case when random() < 0.5 then next * 0.9 + random() * next * 0.1 else random() * next end)::bigint
-          from generate_series(1, size));
-    else
-      delete from orders where id in (select (random() * next)::bigint from generate_series(1, size));
-    end if;
-    get diagnostics size = row_count;
-    written := written + size;
-    commit;
-  end loop;
-end $$
-"""
+def tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 class Bench:
-    def __init__(self, stage: Stage, rows: int, changes: int) -> None:
-        self.stage, self.rows, self.changes = stage, rows, changes
-        stage.postgres.create_database("bench")
-        self.source = stage.connect("bench")
-        for statement in (TABLE % rows).split(";"):
-            if statement.strip():
-                self.source.execute(statement.encode())
-        self._data_source("source", "postgres", stage.postgres.config("bench"))
-        self._data_source("postgres", "postgres", stage.postgres.config("warehouse"))
-        self._data_source("duckdb", "duckdb", {"path": str(stage.lake)})
+    def __init__(self, ground: Ground, scale: str, runs: int) -> None:
+        self._ground, self._scale, self._runs = ground, SCALES[scale], runs
+        self.runs: dict[str, list[dict[str, Outcome]]] = {}
+        """Workload → per repetition: contestant → outcome."""
 
-    def _data_source(self, name: str, kind: str, config: dict[str, Any]) -> None:
-        self.stage.door.post("data-sources", body={"name": f"bench_{name}", "kind": kind, "config": config})
+    def measure(self, workload: Workload) -> None:
+        tell(f"{workload.name}: {workload.base} rows, {workload.changes} changes")
+        self._ground.prepare(workload)
+        self.runs[workload.name] = []
+        for number in range(self._runs):
+            outcomes: dict[str, Outcome] = {}
+            names = self._contestants(workload)
+            for name in names if number % 2 == 0 else names[::-1]:
+                outcomes[name] = outcome = self._run(workload, name)
+                tell(f"  {number + 1}. {name}: {workload.changes / outcome.wall_s:,.0f} changes/s; {outcome}")
+            self.runs[workload.name].append(outcomes)
 
-    def measure(self, target: str, write: str) -> dict[str, Any]:
-        name = f"{target}_{write}"
-        self.stage.door.post(
-            "tasks",
-            body={
-                "task": name,
-                "kind": "single_table",
-                "source": {"data_source": "bench_source", "tables": ["public.orders"]},
-                "target": {"data_source": f"bench_{target}", "schema": name, "write": write},
-            },
-        )
-        self.stage.door.post("tasks", name, "submit")
-        rows = int(self._one("select count(*) from orders"))
-        self._command(name, "run", "Running")
-        begun = time.monotonic()
-        until(lambda: self._task(name)["phase"] == "incremental", "the copy", DEADLINE_S, 0.05)
-        copy_s = time.monotonic() - begun
-        self._command(name, "pause", "Paused")
-        before = self._counters(name)
-        self.source.execute((CHANGES % self.changes).encode())
-        end = str(self._one("select pg_current_wal_flush_lsn()"))
-        self._command(name, "continue", "Running")
-        begun = time.monotonic()
-        until(lambda: self._reached(name, end), "the changes", DEADLINE_S, 0.05)
-        catch_up_s = time.monotonic() - begun
-        after = self._counters(name)
-        begun = time.monotonic()
-        compared = self._verified(name)
-        verify_s = time.monotonic() - begun
-        self._command(name, "stop", "Stopped")
-        return {
-            "target": target,
-            "write": write,
-            "rows": rows,
-            "copy_s": round(copy_s, 2),
-            "copy_rows_per_s": round(rows / copy_s),
-            "changes": after["changes_written"],
-            "catch_up_s": round(catch_up_s, 2),
-            "catch_up_rows_per_s": round(after["changes_written"] / catch_up_s),
-            "compared": compared,
-            "verify_s": round(verify_s, 2),
-            "verify_rows_per_s": round(compared / verify_s),
-            "worker_cpu_s": round(after["cpu_s"], 1),
-            "worker_memory_mb": round(max(before["memory_bytes"], after["memory_bytes"]) / 2**20),
-        }
+    def _contestants(self, workload: Workload) -> list[str]:
+        peers = PARALLEL if workload.name == "huge" else NATIVE
+        more = ["tidegate again", "tidegate python", "tidegate unpaced"] if workload.name == "mixed" else []
+        return ["tidegate", *peers, *more]
 
-    def _verified(self, name: str) -> int:
-        """How many rows were found equal."""
-        place = ("tasks", name, "verifications")
-        id = self.stage.door.post(*place)["id"]
-        until(lambda: self.stage.door.get(*place, id)["verdict"], "the verification", DEADLINE_S, 0.05)
-        found = self.stage.door.get(*place, id)
-        if found["verdict"] != "equal":
-            raise SystemExit(f"{name} is {found['verdict']}: {found}")
-        return int(found["findings"][0]["rows_source"])
+    def _run(self, workload: Workload, name: str) -> Outcome:
+        native = NATIVE | PARALLEL
+        if name in native:
+            return subscription(self._ground, workload, native[name])
+        decoder = "python" if name == "tidegate python" else ""
+        pace_ms = 0 if name == "tidegate unpaced" else 20
+        return tidegate(self._ground, workload, self._scale, decoder=decoder, pace_ms=pace_ms)
 
-    def _command(self, name: str, command: str, status: str) -> None:
-        self.stage.door.post("tasks", name, "commands", command)
-        until(lambda: self._task(name)["status"] == status, f"{name} to be {status}", DEADLINE_S, 0.05)
-
-    def _task(self, name: str) -> dict[str, Any]:
-        task: dict[str, Any] = self.stage.door.get("tasks", name)["task"]
-        if task["status"] == "Failure":
-            raise SystemExit(f"{name} failed: {task['error']}")
-        return task
-
-    def _counters(self, name: str) -> dict[str, Any]:
-        counters: dict[str, Any] = self._task(name)["counters"]
-        return counters
-
-    def _one(self, query: str) -> Any:
-        row = self.source.execute(query.encode()).fetchone()
-        return row[0] if row else None
-
-    def _reached(self, name: str, end: str) -> bool:
-        position = self._task(name)["position"]
-        return position is not None and _lsn(position.partition("+")[0]) >= _lsn(end)
+    def figures(self) -> list[dict[str, Any]]:
+        found = []
+        for figure in FIGURES:
+            values = [figure.of(run, self._scale) for run in self.runs.get(figure.workload, [])]
+            if values:
+                about = {"id": figure.id, "unit": figure.unit, "median": round(statistics.median(values), 3)}
+                rest = {"runs": [round(value, 3) for value in values], "against": figure.against}
+                found.append(about | rest | {"bar": figure.bar, "aim": figure.aim})
+        return found
 
 
-def _lsn(text: str) -> int:
-    high, low = text.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
+def facts(ground: Ground) -> dict[str, Any]:
+    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": cpus[0].partition(": ")[2] if cpus else platform.machine(),
+        "cpus": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "postgres": ".".join(str(part) for part in ground.source.version),
+    }
+
+
+def commit() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def table(figures: list[dict[str, Any]]) -> str:
+    lines = [f"{'figure':34} {'median':>9} {'bar':>7} {'aim':>7}  runs"]
+    for one in figures:
+        runs = " ".join(f"{value:g}" for value in one["runs"])
+        bar, aim = ("" if one[key] is None else f"{one[key]:g}" for key in ("bar", "aim"))
+        lines.append(f"{one['id']:34} {one['median']:>7g} {one['unit']:1} {bar:>7} {aim:>7}  {runs}")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rows", type=int, default=500_000, help="rows to copy (default: 500000)")
-    parser.add_argument("--changes", type=int, default=200_000, help="changes to catch up with (default: 200000)")
+    parser.add_argument("--scale", choices=SCALES, default="full")
+    parser.add_argument("--runs", type=int, help="pairs of each workload (default: 5, small: 1)")
+    parser.add_argument("--only", nargs="*", help="workloads (default: all)")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    tell = sys.stderr.write
-    # Heartbeats ten times a second, because they are the clock of this measurement.
-    with Stage(lambda text: tell(text + "\n") and None, TIDEGATE_HEARTBEAT_S="0.1") as stage:
-        bench = Bench(stage, given.rows, given.changes)
-        measured = [bench.measure(target, write) for target, write in MODES]
-        facts = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpus": os.cpu_count(),
-            "load_1min": round(os.getloadavg()[0], 1),
-            "python": platform.python_version(),
-            "postgres": ".".join(str(part) for part in stage.postgres.version),
-        }
-    sys.stdout.write(f"{facts}\n\n")
-    columns = (
-        "target",
-        "write",
-        "copy_rows_per_s",
-        "catch_up_rows_per_s",
-        "verify_rows_per_s",
-        "worker_cpu_s",
-        "worker_memory_mb",
-    )
-    sys.stdout.write("  ".join(f"{name:>19}" for name in columns) + "\n")
-    for row in measured:
-        sys.stdout.write("  ".join(f"{row[name]:>19}" for name in columns) + "\n")
-    with RESULTS.open("a") as results:
-        results.writelines(json.dumps(facts | row) + "\n" for row in measured)
+    with Ground.make() as ground:
+        bench = Bench(ground, given.scale, given.runs or RUNS[given.scale])
+        about = facts(ground)
+        for name, workload in workloads(SCALES[given.scale]).items():
+            if not given.only or name in given.only:
+                bench.measure(workload)
+    figures = bench.figures()
+    result = about | {"commit": commit(), "scale": given.scale, "figures": figures}
+    result["outcomes"] = {
+        name: [{who: asdict(outcome) for who, outcome in run.items()} for run in runs]
+        for name, runs in bench.runs.items()
+    }
+    sys.stdout.write(table(figures) + "\n")
+    given.results.mkdir(parents=True, exist_ok=True)
+    place = given.results / f"bench-{about['at'][:10].replace('-', '')}-{result['commit']}.json"
+    place.write_text(json.dumps(result, indent=1) + "\n")
+    place.with_suffix(".svg").write_text(drawn(figures))
 
 
 if __name__ == "__main__":

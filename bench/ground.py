@@ -1,0 +1,194 @@
+"""Two servers, and for every workload a source with its changes made and a target as it was before them.
+
+A contestant gets a fresh copy of the target and of the replication slot, so that all catch up with the same log.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from workloads import Workload
+
+from tidegate.connect.capability import ReadMode
+from tidegate.connect.postgres import PostgresConfig
+from tidegate.engine.gauges import Gauges
+from tidegate.engine.pipeline import Pipeline
+from tidegate.engine.plan import TablePlan
+from tidegate.engine.snapshot import Desk, Snapshot
+from tidegate.model.task import TaskSpec, parse_task
+from tidegate.sources.postgres import PostgresSource
+from tidegate.targets.postgres import PostgresTarget
+from tidegate.testing.servers import PostgresServer, children, until
+
+SETTINGS: dict[str, Any] = {
+    "shared_buffers": "1GB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "30min",
+    "maintenance_work_mem": "512MB",
+    "work_mem": "64MB",
+    "autovacuum": False,
+    "max_worker_processes": 16,
+}
+RUN = "beefee_t1r1"
+SLOT = f"tidegate_{RUN}"
+TICKS_S = os.sysconf("SC_CLK_TCK")
+DEADLINE_S = 1800.0
+
+
+def cpu_s(server: PostgresServer) -> float:
+    """What the server and its processes, also those that ended, have used so far."""
+    return sum(_cpu_s(pid) for pid in (server.pid, *children(server.pid)))
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / TICKS_S
+
+
+def task(workload: Workload) -> TaskSpec:
+    return parse_task(
+        {
+            "task": "bench",
+            "kind": "whole_database",
+            "source": {"data_source": "src", "tables": [f"public.{table}" for table in workload.tables]},
+            "target": {"data_source": "dst", "write": "upsert", "schema": "{schema}"},
+        }
+    )
+
+
+class Hooks:
+    """Snapshots are taken at once, news are for nobody."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def opened(self) -> None:
+        pass
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._desk.stored(snapshot.position)
+
+    def event(self, name: str, facts: dict[str, Any]) -> None:
+        pass
+
+
+def pipeline(
+    workload: Workload, source: dict[str, Any], target: dict[str, Any], desk: Desk, *, read: ReadMode, epoch: int = 1
+) -> Pipeline:
+    """One run of one task, as a worker has it."""
+    ends = PostgresSource(PostgresConfig(**source)), PostgresTarget(PostgresConfig(**target))
+    plan = TablePlan(RUN, epoch, task(workload), read, source["database"])
+    return Pipeline(plan, *ends, Hooks(desk), desk, Gauges())
+
+
+@dataclass
+class Ground:
+    """Use it as a context manager."""
+
+    source: PostgresServer
+    target: PostgresServer
+
+    @classmethod
+    def make(cls) -> Self:
+        return cls(*(PostgresServer(settings=SETTINGS, fsync=True) for _ in range(2)))
+
+    def __enter__(self) -> Self:
+        self.source.start()
+        self.target.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.source.close()
+        self.target.close()
+
+    # --- once per workload ---
+
+    def prepare(self, workload: Workload) -> None:
+        """The source with its changes in the log behind the slot `base`, and the target's template before them."""
+        name = workload.name
+        self.source.create_database(name)
+        self.target.create_database(f"{name}_base")
+        for server, database in ((self.source, name), (self.target, f"{name}_base")):
+            with server.connect(database) as connection:
+                for statements in (workload.schema(), workload.rows(), "vacuum (freeze, analyze)"):
+                    for statement in _each(statements):
+                        connection.execute(statement)
+        self._follow(workload)
+        with self.source.connect(name) as connection:
+            connection.execute("select pg_copy_logical_replication_slot(%s, %s)", (SLOT, f"base_{name}"))
+            connection.execute(workload.procedure.encode())
+            connection.execute("set synchronous_commit = off")
+            connection.execute(f"call change({workload.changes}, {workload.base})".encode())
+            connection.execute(workload.mark().encode())
+            connection.execute("checkpoint")
+        self.target.execute("checkpoint")
+
+    def _follow(self, workload: Workload) -> None:
+        """Begin a run, so that slot, publication and the target's state are there, and leave it."""
+        desk = Desk()
+        desk.drain()
+        source, target = self.source.config(workload.name), self.target.config(f"{workload.name}_base")
+        pipeline(workload, source, target, desk, read=ReadMode.INCREMENTAL).run()
+        until(lambda: not self._holder(), "the slot to be free", 30)
+
+    def _holder(self) -> bool:
+        found = self.source.execute(f"select from pg_replication_slots where slot_name = '{SLOT}' and active")
+        return bool(found)
+
+    # --- before and after each contestant ---
+
+    @contextmanager
+    def fresh(self, workload: Workload, slot: str) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to the target `dst` as it was, and the slot as it was."""
+        self._drop_slot(slot)
+        with self.target.connect() as connection:
+            connection.execute("drop database if exists dst with (force)")
+            base = sql.Identifier(f"{workload.name}_base")
+            connection.execute(sql.SQL("create database dst template {} strategy file_copy").format(base))
+            connection.execute("checkpoint")
+        with self.source.connect(workload.name) as connection:
+            connection.execute("select pg_copy_logical_replication_slot(%s, %s)", (f"base_{workload.name}", slot))
+        with self.target.connect("dst") as connection:
+            yield connection
+        self._drop_slot(slot)
+
+    def _drop_slot(self, slot: str) -> None:
+        with self.source.connect() as connection:
+            find = "select active_pid from pg_replication_slots where slot_name = %s"
+            while found := connection.execute(find, (slot,)).fetchone():
+                if found[0] is not None:
+                    connection.execute("select pg_terminate_backend(%s)", found)
+                    time.sleep(0.05)
+                    continue
+                connection.execute("select pg_drop_replication_slot(%s)", (slot,))
+
+    def marked(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
+        """Wait until the last change is at the target."""
+        query = f"select from {workload.tables[0]} where id = -1".encode()
+        until(lambda: connection.execute(query).fetchone() is not None, "the last change", DEADLINE_S, 0.01)
+
+    def same(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
+        """Raises `SystemExit` unless source and target hold the same rows."""
+        for table in workload.tables:
+            query = f"select count(*), sum(hashtextextended(t::text, 0)) from {table} t"
+            wanted, got = self.source.execute(query, workload.name), connection.execute(query.encode()).fetchall()
+            if wanted != got:
+                raise SystemExit(f"{workload.name}.{table}: the target has {got}, the source {wanted}")
+
+
+def _each(statements: str) -> list[bytes]:
+    return [statement.encode() for statement in statements.split(";") if statement.strip()]

@@ -1,4 +1,5 @@
-//! What a walsender has sent, gathered into one buffer: the messages of the log as frames, and what its signs of life say.
+//! What a server has sent in a COPY, gathered into one buffer: of a walsender the messages of the log as frames and what
+//! its signs of life say, of a table's rows all bytes as they are.
 //!
 //! The connection is libpq's and its functions are the caller's; nothing here knows where bytes come from.
 //! Format: PostgreSQL documentation, "Streaming Replication Protocol".
@@ -48,12 +49,13 @@ pub struct Gulp {
 
 pub struct Drain {
     functions: Functions,
+    framed: bool,
     frames: Vec<u8>,
 }
 
 impl Drain {
-    pub fn new(functions: Functions) -> Drain {
-        Drain { functions, frames: vec![] }
+    pub fn new(functions: Functions, framed: bool) -> Drain {
+        Drain { functions, framed, frames: vec![] }
     }
 
     /// # Safety
@@ -105,6 +107,10 @@ impl Drain {
     fn take(&mut self, message: &[u8], gulp: &mut Gulp) -> bool {
         let place = |at: usize| message.get(at..).and_then(|rest| rest.first_chunk()).map(|word| u64::from_be_bytes(*word));
         gulp.messages += 1;
+        if !self.framed {
+            self.frames.extend_from_slice(message);
+            return true;
+        }
         match (message.first(), message.get(LOG_HEAD..), place(1)) {
             (Some(b'w'), Some(piece), Some(start)) => {
                 gulp.received = gulp.received.max(start);
@@ -161,7 +167,10 @@ mod tests {
     }
 
     fn drained(script: Vec<Result<Vec<u8>, c_int>>, limit: usize) -> (Gulp, Vec<u8>) {
-        let mut drain = Drain::new(Functions { get, free, consume });
+        drained_by(Drain::new(Functions { get, free, consume }, true), script, limit)
+    }
+
+    fn drained_by(mut drain: Drain, script: Vec<Result<Vec<u8>, c_int>>, limit: usize) -> (Gulp, Vec<u8>) {
         let mut script = Script(script.into());
         let gulp = unsafe { drain.drain(std::ptr::from_mut(&mut script).cast(), limit) };
         (gulp, drain.frames)
@@ -178,6 +187,14 @@ mod tests {
     fn a_sign_of_life_in_front_of_a_piece_says_nothing_about_what_follows() {
         let (gulp, _) = drained(vec![life(12, 0), piece(20, b"a")], 1000);
         assert_eq!((gulp.received, gulp.idle, gulp.wanted), (20, 0, 0));
+    }
+
+    #[test]
+    fn rows_stay_as_they_are() {
+        let drain = Drain::new(Functions { get, free, consume }, false);
+        let script = vec![Ok(b"w".to_vec()), Err(0), Ok(b"xyz".to_vec()), Err(-1)];
+        let (gulp, bytes) = drained_by(drain, script, 1000);
+        assert_eq!((&bytes[..], gulp.messages, gulp.state), (&b"wxyz"[..], 2, ENDED));
     }
 
     #[test]

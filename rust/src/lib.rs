@@ -232,9 +232,9 @@ fn handed_over(group: Group) -> Taken {
 /// # Safety
 /// `functions` points to libpq's.
 #[no_mangle]
-pub unsafe extern "C" fn tg_drain_open(functions: *const Functions) -> *mut Drain {
+pub unsafe extern "C" fn tg_drain_open(functions: *const Functions, framed: u32) -> *mut Drain {
     let Some(functions) = functions.as_ref().copied() else { return std::ptr::null_mut() };
-    catch_unwind(|| Box::into_raw(Box::new(Drain::new(functions)))).unwrap_or(std::ptr::null_mut())
+    catch_unwind(|| Box::into_raw(Box::new(Drain::new(functions, framed != 0)))).unwrap_or(std::ptr::null_mut())
 }
 
 /// # Safety

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pyarrow as pa
+from psycopg import pq
+from psycopg.abc import PQGen
+from psycopg.generators import fetch_many
+from psycopg.waiting import Wait
 from pyarrow import csv
 
 from tidegate.connect import pgtypes
+from tidegate.connect.pgdrain import Drain, Gulp, State, open_drain
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
 from tidegate.connect.postgres import PostgresConfig, connect, literal, place, quote, quoted, translated
-from tidegate.connect.source import ChunkMark, ChunkReader
+from tidegate.connect.source import Blocks, ChunkMark, ChunkReader
 from tidegate.connect.target import KeyRange
 from tidegate.errors import SourceLogBroken, SourceStandby, SourceTableUnknown, SourceUnreachable
 from tidegate.model.schema import Kind, TableName, TableSchema
@@ -26,6 +31,8 @@ TIMELINE = (
 )
 BLOCK_BYTES = 4 << 20
 LOCK_TIMEOUT_S = 5
+BINARY = "postgres binary"
+"""COPY's binary form, of types whose values have the same bytes in every database."""
 
 
 class PgChunk(ChunkReader):
@@ -91,8 +98,7 @@ class PgChunk(ChunkReader):
         return schema, self._read(schema)
 
     def _read(self, schema: TableSchema) -> Iterator[pa.RecordBatch]:
-        columns = ", ".join(quote(name) for name in schema.names)
-        query = f"copy (select {columns} from {self._relation()} t where {self._condition})"
+        query = self._query(schema)
         held, size = [], 0
         try:
             with self._open().cursor() as cursor, cursor.copy(f"{query} to stdout (format csv, force_quote *)") as copy:
@@ -106,6 +112,40 @@ class PgChunk(ChunkReader):
             raise translated(error, "source", self._config) from error
         if held:
             yield from batches(b"".join(held), schema.names)
+        self._make_durable()
+
+    def _query(self, schema: TableSchema) -> str:
+        columns = ", ".join(quote(name) for name in schema.names)
+        return f"copy (select {columns} from {self._relation()} t where {self._condition})"
+
+    def blocks(self, form: str, expected: TableSchema) -> Blocks | None:
+        facts = self._facts
+        if form != BINARY or facts is None:
+            return None
+        try:
+            schema = pgtypes.read_schema(self._open(), self._table, facts.oid)
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
+        return _Blocks(self, self._query(schema)) if schema == expected else None
+
+    def _copied(self, query: str, told: Callable[[int], None]) -> Iterator[bytes]:
+        """COPY's output in large pieces, by libpq itself; `told` hears how many rows it was."""
+        connection = self._open()
+        try:
+            with connection.cursor() as cursor, cursor.copy(f"{query} to stdout (format binary)"):
+                drain = open_drain(connection.pgconn, framed=False)
+                state = State.FULL
+                while state is State.FULL:
+                    gulp = connection.wait(_gulp(drain))
+                    state = gulp.state
+                    if gulp.frames:
+                        yield bytes(gulp.frames)
+                (result,) = connection.wait(fetch_many(connection.pgconn))
+                if state is not State.ENDED or result.status != pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result)
+                told(result.command_tuples or 0)
+        except psycopg.Error as error:
+            raise translated(error, "source", self._config) from error
         self._make_durable()
 
     def _make_durable(self) -> None:
@@ -140,6 +180,26 @@ class PgChunk(ChunkReader):
     def _relation(self) -> str:
         only = "" if self._facts is not None and self._facts.partitioned else "only "
         return only + quoted(self._table.schema, self._table.name)
+
+
+class _Blocks(Blocks):
+    def __init__(self, chunk: PgChunk, query: str) -> None:
+        self._chunk, self._query = chunk, query
+
+    def __iter__(self) -> Iterator[bytes]:
+        def told(rows: int) -> None:
+            self.rows = rows
+
+        return self._chunk._copied(self._query, told)
+
+
+def _gulp(drain: Drain) -> PQGen[Gulp]:
+    """What has come, once something has. A generator of the kind that psycopg's connections wait for."""
+    while True:
+        gulp = drain.take(BLOCK_BYTES)
+        if gulp.frames or gulp.state is not State.NOTHING_MORE:
+            return gulp._replace(state=State.FULL) if gulp.state is State.NOTHING_MORE else gulp
+        yield Wait.R
 
 
 def batches(data: bytes, names: tuple[str, ...]) -> list[pa.RecordBatch]:

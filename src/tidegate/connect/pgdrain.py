@@ -1,4 +1,5 @@
-"""What a walsender has sent so far, in one gulp: frames for a decoder, and what the server's signs of life say.
+"""What a server has sent so far in a COPY, in one gulp: of a walsender frames for a decoder and what its signs of life
+say, of a table's rows all bytes as they are.
 
 There are two, alike: one that asks libpq from the compiled library, without the interpreter, and its readable twin.
 Format: PostgreSQL documentation, "Streaming Replication Protocol".
@@ -42,7 +43,7 @@ class State(IntEnum):
 
 class Gulp(NamedTuple):
     frames: memoryview
-    """Each a length of four bytes and a message of the log; valid until the next gulp."""
+    """Each a length of four bytes and a message of the log, or (not `framed`) just bytes; valid until the next gulp."""
     received: int
     """The furthest place in the log that was named; 0: none was."""
     idle: int
@@ -61,14 +62,15 @@ class Drain(ABC):
         """What libpq and the socket hold, up to about the limit. Raises `SourceUnreachable`."""
 
 
-def open_drain(connection: pq.abc.PGconn) -> Drain:
+def open_drain(connection: pq.abc.PGconn, *, framed: bool = True) -> Drain:
     functions = _functions() if which().native else None
-    return PlainDrain(connection) if functions is None else _NativeDrain(connection, functions)
+    return PlainDrain(connection, framed) if functions is None else _NativeDrain(connection, functions, framed)
 
 
 class PlainDrain(Drain):
-    def __init__(self, connection: pq.abc.PGconn) -> None:
+    def __init__(self, connection: pq.abc.PGconn, framed: bool) -> None:
         self._connection = connection
+        self._framed = framed
 
     def take(self, limit_bytes: int) -> Gulp:
         frames = bytearray()
@@ -88,7 +90,9 @@ class PlainDrain(Drain):
                 state = State.NOTHING_MORE if length == 0 else State.ENDED
                 break
             fresh, messages = False, messages + 1
-            if length >= _HEAD.size and data[0] == ord("w"):
+            if not self._framed:
+                frames += data
+            elif length >= _HEAD.size and data[0] == ord("w"):
                 start, _, _ = _HEAD.unpack_from(data)
                 received, idle = max(received, start), 0
                 frames += _LENGTH.pack(length - _HEAD.size)
@@ -112,9 +116,9 @@ class _Gulp(ctypes.Structure):
 
 
 class _NativeDrain(Drain):
-    def __init__(self, connection: pq.abc.PGconn, functions: ctypes.Array[ctypes.c_void_p]) -> None:
+    def __init__(self, connection: pq.abc.PGconn, functions: ctypes.Array[ctypes.c_void_p], framed: bool) -> None:
         self._library = binding()
-        self._handle = self._library.tg_drain_open(ctypes.byref(functions))
+        self._handle = self._library.tg_drain_open(ctypes.byref(functions), framed)
         if not self._handle:
             raise SourceUnreachable("no memory to read the log into")
         weakref.finalize(self, self._library.tg_drain_close, self._handle)

@@ -44,6 +44,16 @@ class ChunkMark:
     log_end: Position
 
 
+class Blocks(ABC):
+    """A chunk's rows as bytes in a form that a target takes as they are (see `Target.block_form`)."""
+
+    rows: int = 0
+    """How many those were that came so far."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
 class ChunkReader(ABC):
     """One chunk being read. `lock` may wait and runs on a helper thread; `mark` is quick and runs on the thread that
     writes the log (R2); `rows` streams on the helper thread."""
@@ -59,6 +69,11 @@ class ChunkReader(ABC):
     @abstractmethod
     def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
         """The schema as of the snapshot and the rows (text columns by name)."""
+
+    def blocks(self, form: str, expected: TableSchema) -> Blocks | None:
+        """The rows in this form, in place of `rows`; None if the source has no such form, or the table as of the
+        snapshot is none of the schema expected."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

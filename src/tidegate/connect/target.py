@@ -73,6 +73,10 @@ class Append:
 
     table: TargetTable
     rows: Iterable[pa.RecordBatch]
+    blocks: Iterable[bytes] | None = None
+    """In place of `rows`: all columns of all rows, in the form that `Target.block_form` named."""
+    blocks_rows: int = 0
+    """How many rows those are."""
 
 
 @dataclass(slots=True)
@@ -255,6 +259,11 @@ class Target(ABC):
     def can_order(self, type: DataType) -> bool:
         """Whether a key column of this type compares at the target as it does at the source, so that key ranges can be
         cleared there. Pure."""
+
+    def block_form(self, table: TargetTable) -> str:
+        """The name of a form in which the existing table takes rows as blocks of bytes, which is faster than columns; a
+        source that has this form hands them through. Empty: there is none."""
+        return ""
 
     # --- a run ---
 

@@ -115,7 +115,7 @@ def binding() -> ctypes.CDLL:
         ("tg_held", size, [pointer, pointer]),
         ("tg_take", size, [pointer, number, pointer, pointer]),
         ("tg_clear", number, [pointer, pointer]),
-        ("tg_drain_open", pointer, [pointer]),
+        ("tg_drain_open", pointer, [pointer, number]),
         ("tg_drain_close", None, [pointer]),
         ("tg_drain", number, [pointer, pointer, size, pointer]),
     ):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from tidegate.connect.capability import WriteMode
-from tidegate.connect.target import Append, Clear, KeyRange, Step
+from tidegate.connect.target import Append, Clear, KeyRange, Step, TargetTable
 from tidegate.engine.copy import ChunkRead, Copier, Stage
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
 from tidegate.engine.joining import Joiner
 from tidegate.engine.opening import planned_copy, prepare
 from tidegate.engine.partitions import first_look
 from tidegate.engine.running import Running
+from tidegate.engine.spool import BlockSpool
 from tidegate.engine.writer import stamped
 from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
 from tidegate.faultpoint import crossing
-from tidegate.model.schema import TableSchema
+from tidegate.model.schema import TableName, TableSchema
 
 COPY_PARALLEL = 2
 CHUNK_ATTEMPTS = 20
@@ -30,6 +30,7 @@ class FullCopy:
         self._run = running
         self._copier = Copier(COPY_PARALLEL)
         self._failures: dict[int, tuple[int, float]] = {}
+        self._forms: dict[TableName, tuple[TableSchema, str]] = {}
         self._joiner = Joiner(running.plan, running.source)
         self._joiner.start(set(running.handoff.tables))
 
@@ -57,7 +58,7 @@ class FullCopy:
             read.chunk.state = ChunkState.READING
         if self._run.handoff.copying:
             for copy, chunk in self._next(self._copier.free()):
-                self._copier.begin(copy, chunk, self._run.source.chunk(copy.schema, chunk.keys))
+                self._copier.begin(copy, chunk, self._run.source.chunk(copy.schema, chunk.keys), self._form(copy))
 
     def join(self) -> None:
         """Take in the tables that were found; while every change is decided by itself."""
@@ -85,6 +86,14 @@ class FullCopy:
                 if chunk.state is ChunkState.TODO and not waits and not self._copier.under_way(chunk):
                     found.append((copy, chunk))
         return found
+
+    def _form(self, copy: TableCopy) -> str:
+        """In which the target would take the table's rows as they are."""
+        held = self._forms.get(copy.name)
+        if held is None or held[0] is not copy.schema:
+            place = self._run.shapes.place(copy.schema)
+            held = self._forms[copy.name] = (copy.schema, self._run.target.block_form(place))
+        return held[1]
 
     def _put_back(self, read: ChunkRead) -> None:
         """The chunk is to do again, after a pause."""
@@ -116,12 +125,9 @@ class FullCopy:
             return
         place = run.shapes.place(schema)
         steps: list[Step] = []
-        rows: Any = read.spool
-        if place.mode is WriteMode.APPEND:
-            rows = stamped(iter(read.spool), place, run.writer.position)
-        elif not copy.empty:
+        if place.mode is WriteMode.UPSERT and not copy.empty:
             steps.append(Clear(place, None if chunk.keys == KeyRange(None, None) else [chunk.keys]))
-        steps.append(Append(place, rows))
+        steps.append(self._rows(read, place))
         chunk.state, chunk.rows = ChunkState.DONE, read.spool.rows
         crossing("chunk.writing")
         run.writer.write(steps, run.writer.position, run.state.chunk_entry(copy, chunk))
@@ -131,6 +137,13 @@ class FullCopy:
         self._copier.done(read)
         run.count_copy()
         run.settle()  # the log may have passed the chunk's snapshot already
+
+    def _rows(self, read: ChunkRead, place: TargetTable) -> Append:
+        if isinstance(read.spool, BlockSpool):
+            return Append(place, (), read.spool, read.spool.rows)
+        if place.mode is WriteMode.APPEND:
+            return Append(place, stamped(iter(read.spool), place, self._run.writer.position))
+        return Append(place, read.spool)
 
     def _foresee(self, seen: TableSchema, read: ChunkRead) -> bool:
         """A chunk may show a table's new shape before the log does: the target gets new columns now, and the log's own

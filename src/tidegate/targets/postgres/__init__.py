@@ -13,6 +13,7 @@ from psycopg import errors as pg
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.fitting import misfit_error, unfit_error, written_before
+from tidegate.connect.pgchunk import BINARY
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
@@ -115,6 +116,13 @@ class PostgresTarget(Target):
         if found is None:
             raise TargetTableMissing(f"{table} is not there")
         return catalog.misfits(table, found)
+
+    def block_form(self, table: TargetTable) -> str:
+        if table.mode is WriteMode.APPEND or table.source.family != FAMILY:
+            return ""
+        with self._session() as connection, connection.cursor() as cursor:
+            found = catalog.existing(cursor, table.schema, table.name)
+        return BINARY if found is not None and catalog.same_bytes(table, found) else ""
 
     # --- a run ---
 

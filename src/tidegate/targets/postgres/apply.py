@@ -129,9 +129,25 @@ class Applier:
 
     def _append(self, cursor: psycopg.Cursor[Any], step: Append) -> None:
         into = quoted(step.table.schema, step.table.name)
+        if step.blocks is not None:
+            self._pass(cursor, step.table, into, step.blocks, step.blocks_rows)
+            return
         rows = (batch for batch in step.rows if batch.num_rows)
         for _, alike in groupby(rows, key=lambda batch: tuple(batch.schema.names)):
             self._copy(cursor, step.table, into, alike)
+
+    def _pass(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, into: str, blocks: Iterable[bytes], rows: int
+    ) -> None:
+        """Blocks of COPY's binary form as they are."""
+        names = table.source.names
+        try:
+            with cursor.copy(f"COPY {into} ({_list(names)}) FROM STDIN (FORMAT binary)") as copy:
+                for block in blocks:
+                    copy.write(block)
+        except psycopg.Error as error:
+            raise CopyFailed(table, names, error) from error
+        _all_taken(table, cursor.rowcount, rows)
 
     def _copy(
         self, cursor: psycopg.Cursor[Any], table: TargetTable, into: str, batches: Iterable[pa.RecordBatch]
@@ -149,8 +165,7 @@ class Applier:
                         copy.write(piece)
         except psycopg.Error as error:
             raise CopyFailed(table, names, error) from error
-        if cursor.rowcount != sent:  # I3: a trigger of the table may have swallowed rows
-            raise TargetValueRefused(f"{table}: it took {cursor.rowcount} of {sent} rows; look at its triggers")
+        _all_taken(table, cursor.rowcount, sent)
         return sent
 
     # --- the net change of upsert ---
@@ -293,6 +308,12 @@ def _list(names: Iterable[str]) -> str:
 
 def _same(key: Sequence[str]) -> str:
     return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in key)
+
+
+def _all_taken(table: TargetTable, taken: int, sent: int) -> None:
+    """I3: a trigger of the table may have swallowed rows."""
+    if taken != sent:
+        raise TargetValueRefused(f"{table}: it took {taken} of {sent} rows; look at its triggers")
 
 
 def _all_there(table: TargetTable, there: int, wanted: int) -> None:

@@ -106,6 +106,19 @@ FROM pg_catalog.pg_constraint f WHERE f.conrelid = %s AND f.contype = 'f' ORDER 
 """
 
 
+def same_bytes(table: TargetTable, found: ExistingTable) -> bool:
+    """Whether every column is of the very type it has at the source, and one of those whose values have the same bytes
+    in every database."""
+    columns = {column.name: column for column in found.columns}
+    return all(
+        column.type.kind is not Kind.OTHER
+        and column.name in columns
+        and columns[column.name].type == column.type.native
+        and not columns[column.name].own_type
+        for column in table.source.columns
+    )
+
+
 def existing(cursor: psycopg.Cursor[Any], schema: str, name: str) -> ExistingTable | None:
     """The table as the catalogue has it; None if there is none of that name."""
     found = cursor.execute(_TABLE, (schema, name)).fetchone()

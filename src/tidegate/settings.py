@@ -16,6 +16,7 @@ from tidegate.errors import SettingInvalid
 
 PREFIX = "TIDEGATE_"
 LogLevel = Literal["debug", "info", "warning", "error"]
+Decoder = Literal["auto", "native", "python"]
 
 
 def default_data_dir() -> Path:
@@ -78,6 +79,10 @@ class Settings:
         int, Says("How many of each task's newest key events are kept, however old.", 1, 100_000)
     ] = 1_000
     keep_runs: Annotated[int, Says("How many of each task's newest runs are kept, however old.", 1, 100_000)] = 20
+    decode: Annotated[
+        Decoder,
+        Says("What workers read the source's log with; auto is the compiled decoder where it is built."),
+    ] = "auto"
     log_level: Annotated[LogLevel, Says("What the server logs.")] = "info"
 
     def __post_init__(self) -> None:

@@ -107,10 +107,10 @@ class PgLog(LogReader):
             answer = asked(self._connection, command)
             if answer.status != pq.ExecStatus.COPY_BOTH:
                 raise _told(answer, answer.error_message, f"slot {slot}")
+            self._drain = open_drain(self._connection)
         except BaseException:
             self._connection.finish()
             raise
-        self._drain = open_drain(self._connection)
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
         self._thread.start()
 

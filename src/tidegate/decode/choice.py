@@ -23,11 +23,11 @@ class Choice:
 
 
 def which() -> Choice:
-    """What `TIDEGATE_DECODE` (`native` or `python`) asks for; without it the compiled one where it is built. Raises
-    `SettingInvalid`, and `EnvironmentLacking` if the compiled one is asked for and cannot be had."""
-    asked = os.environ.get(VARIABLE, "")
-    if asked not in ("", "native", "python"):
-        raise SettingInvalid(f"{VARIABLE} must be one of native, python")
+    """What `TIDEGATE_DECODE` (`native` or `python`) asks for; without it, or with `auto`, the compiled one where it is
+    built. Raises `SettingInvalid`, and `EnvironmentLacking` if the compiled one is asked for and cannot be had."""
+    asked = os.environ.get(VARIABLE) or "auto"
+    if asked not in ("auto", "native", "python"):
+        raise SettingInvalid(f"{VARIABLE} must be one of auto, native, python")
     if asked == "python":
         return Choice(False, f"{VARIABLE} asks for it")
     try:
@@ -37,8 +37,8 @@ def which() -> Choice:
     except Unusable as error:
         lacking = str(error)
     else:
-        return Choice(True, f"{VARIABLE} asks for it" if asked else "it is built")
-    if asked:
+        return Choice(True, f"{VARIABLE} asks for it" if asked == "native" else "it is built")
+    if asked == "native":
         raise EnvironmentLacking(f"{VARIABLE}=native, but {lacking}")
     return Choice(False, lacking)
 

@@ -74,11 +74,12 @@ class LocalEngine:
         *,
         noticed: Callable[[Worker], None],
         environment: Mapping[str, str] | None = None,
+        handed_on: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "tidegate.worker"),
         warm: bool = False,
     ) -> None:
-        """`url` is where workers reach the server. With `warm` workers come out of a process that has imported what
-        they need, once the first was started."""
+        """`url` is where workers reach the server; `handed_on` goes into their environment. With `warm` workers come
+        out of a process that has imported what they need, once the first was started."""
         self._url = url
         self._logs = data_dir / "logs"
         self._noticed = noticed
@@ -86,7 +87,7 @@ class LocalEngine:
         # The server's own settings, its secret key among them, are none of the workers' business (I8).
         self._environment = {
             name: value for name, value in inherited.items() if not name.startswith(PREFIX) or name == VARIABLE
-        }
+        } | dict(handed_on or {})
         self._command = list(command)
         self._warm = warm
         self._nursery: Nursery | None = None

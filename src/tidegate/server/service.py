@@ -121,7 +121,13 @@ class Machinery:
         except Invalid as error:
             raise SettingInvalid(f"TIDEGATE_STORE_URL: {error.detail}") from error
         self.control = Control(self._store, preflight, limits=limits(settings))
-        self._engine = LocalEngine(settings.worker_url or url, settings.data_dir, noticed=self._noticed, warm=True)
+        self._engine = LocalEngine(
+            settings.worker_url or url,
+            settings.data_dir,
+            noticed=self._noticed,
+            handed_on={"TIDEGATE_DECODE": settings.decode},
+            warm=True,
+        )
         self._reconciler = Reconciler(self.control, self._engine)
 
     def _noticed(self, worker: Worker) -> None:

@@ -20,6 +20,7 @@ import structlog
 from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target
+from tidegate.decode.choice import which
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.pipeline import Pipeline
 from tidegate.engine.plan import TablePlan
@@ -136,6 +137,7 @@ class Agent:
             source = open_source((given["source"]["kind"], given["source"]["config"]))
             target = open_target((given["target"]["kind"], given["target"]["config"]))
             spec = parse_task(given["task"]["definition"])
+            decoder = which()
         except TidegateError as error:
             return self._give_up(error)
         start = given["start"] or {}
@@ -145,6 +147,7 @@ class Agent:
             self._snapshot_position = given["snapshot"]["position"]
             self._gauges.go_on_from(given["snapshot"]["state"].get("counters", {}))
         log.info("run.begins", run=plan.run, epoch=plan.epoch, task=spec.task, version=given["task"]["version"])
+        log.info("run.decodes", how=str(decoder))
         patient = given.get("state") == "running"
         return self._attempts(plan, source, target, start.get("position"), patient)
 

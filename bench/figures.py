@@ -53,6 +53,8 @@ FIGURES = (
     ),
     Figure("worker_rss_mb_streaming", "MB", "mixed", "", 150, 100, lambda run, scale: run["tidegate"].memory_mb),
     Figure("worker_rss_mb_huge", "MB", "huge", "", 300, 150, lambda run, scale: run["tidegate"].memory_mb),
+    Figure("pg_pg_latency_p50_ms", "ms", "live", "", 50, 15, lambda run, scale: run["tidegate"].p50_ms),
+    Figure("pg_pg_latency_p99_ms", "ms", "live", "", 200, 60, lambda run, scale: run["tidegate"].p99_ms),
     Figure(
         "noise_a_a",
         "×",

@@ -6,10 +6,12 @@ A contestant gets a fresh copy of the target and of the replication slot, so tha
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +44,8 @@ RUN = "beefee_t1r1"
 SLOT = f"tidegate_{RUN}"
 TICKS_S = os.sysconf("SC_CLK_TCK")
 DEADLINE_S = 1800.0
+STEADY_S = 20.0
+STEADY_TRANSACTIONS_S = 200
 
 
 def cpu_s(server: PostgresServer) -> float:
@@ -99,10 +103,12 @@ class Ground:
 
     source: PostgresServer
     target: PostgresServer
+    _marks: dict[str, int] = field(default_factory=dict)
+    """Workload → the key of the row written last."""
 
     @classmethod
-    def make(cls) -> Self:
-        return cls(*(PostgresServer(settings=SETTINGS, fsync=True) for _ in range(2)))
+    def make(cls, **settings: Any) -> Self:
+        return cls(*(PostgresServer(settings=SETTINGS | settings, fsync=True) for _ in range(2)))
 
     def __enter__(self) -> Self:
         self.source.start()
@@ -133,7 +139,7 @@ class Ground:
             connection.execute(workload.procedure.encode())
             connection.execute("set synchronous_commit = off")
             connection.execute(f"call change({workload.changes}, {workload.base})".encode())
-            connection.execute(workload.mark().encode())
+            self._mark(workload, connection)
             connection.execute("checkpoint")
         self.target.execute("checkpoint")
 
@@ -176,9 +182,13 @@ class Ground:
                     continue
                 connection.execute("select pg_drop_replication_slot(%s)", (slot,))
 
+    def _mark(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
+        self._marks[workload.name] = mark = self._marks.get(workload.name, 0) - 1
+        connection.execute(workload.mark(mark).encode())
+
     def marked(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
         """Wait until the last change is at the target."""
-        query = f"select from {workload.tables[0]} where id = -1".encode()
+        query = f"select from {workload.tables[0]} where id = {self._marks[workload.name]}".encode()
         until(lambda: connection.execute(query).fetchone() is not None, "the last change", DEADLINE_S, 0.01)
 
     def same(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
@@ -188,6 +198,43 @@ class Ground:
             wanted, got = self.source.execute(query, workload.name), connection.execute(query.encode()).fetchall()
             if wanted != got:
                 raise SystemExit(f"{workload.name}.{table}: the target has {got}, the source {wanted}")
+
+    # --- a thin stream ---
+
+    def write_steadily(self, workload: Workload) -> datetime:
+        """2,000 changes a second for a while, ten in a transaction; when it began."""
+        with self.source.connect(workload.name) as connection:
+            began_at: datetime = _one(connection.execute("select clock_timestamp()"))
+            newest: int = _one(connection.execute("select max(id) from orders"))
+            began = time.monotonic()
+            for number in range(int(STEADY_S * STEADY_TRANSACTIONS_S)):
+                first = newest + 6 * number
+                connection.execute(
+                    f"insert into orders select i, 1, 'new', 1, now(), now(), 'note ' || i"
+                    f" from generate_series({first + 1}, {first + 6}) i;"
+                    f" update orders set amount = amount + 1 where id in ({first - 5}, {first - 50}, {first - 500});"
+                    f" delete from orders where id = {first - 4000}".encode()
+                )
+                time.sleep(max(0.0, began + (number + 1) / STEADY_TRANSACTIONS_S - time.monotonic()))
+            self._mark(workload, connection)
+        return began_at
+
+    def delays_ms(
+        self, workload: Workload, connection: psycopg.Connection[Any], since: datetime
+    ) -> tuple[float, float]:
+        """Median and 99th percentile of the time between a row's commit here and there, of rows written since."""
+        query = b"select id, pg_xact_commit_timestamp(xmin) from orders where pg_xact_commit_timestamp(xmin) > %s"
+        with self.source.connect(workload.name) as source:
+            here = dict(source.execute(query, (since,)).fetchall())
+        there = dict(connection.execute(query, (since,)).fetchall())
+        delays = [(there[key] - at).total_seconds() * 1000 for key, at in here.items() if key in there]
+        cuts = statistics.quantiles(delays, n=100)
+        return cuts[49], cuts[98]
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _each(statements: str) -> list[bytes]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from chart import drawn
-from contest import NATIVE, PARALLEL, Outcome, subscription, tidegate
+from contest import NATIVE, PARALLEL, Outcome, live, live_native, subscription, tidegate
 from figures import FIGURES
 from ground import Ground
 from workloads import Workload, workloads
@@ -50,10 +50,13 @@ class Bench:
             names = self._contestants(workload)
             for name in names if number % 2 == 0 else names[::-1]:
                 outcomes[name] = outcome = self._run(workload, name)
-                tell(f"  {number + 1}. {name}: {workload.changes / outcome.wall_s:,.0f} changes/s; {outcome}")
+                speed = f"{workload.changes / outcome.wall_s:,.0f} changes/s, " if workload.changes else ""
+                tell(f"  {number + 1}. {name}: {speed}{outcome}")
             self.runs[workload.name].append(outcomes)
 
     def _contestants(self, workload: Workload) -> list[str]:
+        if workload.name == "live":
+            return ["tidegate", "native binary"]
         peers = PARALLEL if workload.name == "huge" else NATIVE
         more = ["tidegate again", "tidegate python", "tidegate unpaced"] if workload.name == "mixed" else []
         return ["tidegate", *peers, *more]
@@ -61,7 +64,10 @@ class Bench:
     def _run(self, workload: Workload, name: str) -> Outcome:
         native = NATIVE | PARALLEL
         if name in native:
-            return subscription(self._ground, workload, native[name])
+            follow = live_native if workload.name == "live" else subscription
+            return follow(self._ground, workload, native[name])
+        if workload.name == "live":
+            return live(self._ground, workload, self._scale)
         decoder = "python" if name == "tidegate python" else ""
         pace_ms = 0 if name == "tidegate unpaced" else 20
         return tidegate(self._ground, workload, self._scale, decoder=decoder, pace_ms=pace_ms)
@@ -111,7 +117,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="workloads (default: all)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    with Ground.make() as ground:
+    # The commit times are what the delays of the thin stream are told by; every contestant writes them.
+    with Ground.make(track_commit_timestamp=True) as ground:
         bench = Bench(ground, given.scale, given.runs or RUNS[given.scale])
         about = facts(ground)
         for name, workload in workloads(SCALES[given.scale]).items():

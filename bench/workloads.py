@@ -81,6 +81,9 @@ end $$;
 """
 
 
+NOTHING = "create procedure change(total bigint, base bigint) language sql as ''"
+
+
 @dataclass(frozen=True)
 class Workload:
     """`{base}` rows in each table, then `changes` changes made by the procedure `change`."""
@@ -110,9 +113,9 @@ class Workload:
             for table in self.tables
         )
 
-    def mark(self) -> str:
+    def mark(self, id: int) -> str:
         """The last change, by which the end is known."""
-        return f"insert into {self.tables[0]} values (-1, 1, 'END', 0, now(), now(), 'END')"
+        return f"insert into {self.tables[0]} values ({id}, 1, 'END', 0, now(), now(), 'END')"
 
 
 def workloads(scale: float) -> dict[str, Workload]:
@@ -122,5 +125,6 @@ def workloads(scale: float) -> dict[str, Workload]:
         Workload("inserts", INSERTS, base // 20, changes),
         Workload("hot", HOT, base // 20, changes),
         Workload("huge", HUGE, base // 20, changes // 2),
+        Workload("live", NOTHING, 100_000, 0),
     )
     return {workload.name: workload for workload in made}

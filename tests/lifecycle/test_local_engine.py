@@ -37,6 +37,7 @@ class Office:
             self.data_dir,
             noticed=self.noticed.put,
             environment={"PATH": os.environ["PATH"], **environment},
+            handed_on={"TIDEGATE_DECODE": "python"},
             command=command or SLEEPS,
         )
         self.engines.append(made)
@@ -72,13 +73,17 @@ def test_a_worker_runs_in_a_session_of_its_own(office: Office) -> None:
     assert os.getsid(worker.pid) == worker.pid != os.getsid(0)
 
 
-def test_a_worker_gets_its_address_and_token_and_none_of_the_servers_settings(office: Office) -> None:
+def test_a_worker_gets_its_address_and_token_what_is_handed_on_and_none_of_the_servers_settings(office: Office) -> None:
     show = "import os; print(sorted(i for i in os.environ.items() if i[0].startswith('TIDEGATE')), flush=True)"
     engine = office.engine([sys.executable, "-c", show], TIDEGATE_SECRET_KEY="canary", TIDEGATE_STORE_URL="canary")
     office.start(engine)
     office.noticed.get(timeout=DEADLINE_S)
     assert office.log().strip() == str(
-        [("TIDEGATE_WORKER_TOKEN", "tgw_1_4_secret"), ("TIDEGATE_WORKER_URL", "http://127.0.0.1:1")]
+        [
+            ("TIDEGATE_DECODE", "python"),
+            ("TIDEGATE_WORKER_TOKEN", "tgw_1_4_secret"),
+            ("TIDEGATE_WORKER_URL", "http://127.0.0.1:1"),
+        ]
     )
 
 

@@ -106,6 +106,20 @@ def test_nothing_is_lost_or_doubled_through_cuts_at_random_places(wired: Wired, 
         print(f"{wired.cuts} cuts, {keeper.attempts} attempts, {work.written} numbers, {cutter.phases} {cutter.places}")
 
 
+@pytest.mark.parametrize("then", [Then.RESET, Then.HALF_CLOSE])
+def test_a_cut_in_the_middle_of_a_chunks_rows_is_recovered_from(wired: Wired, then: Then) -> None:
+    """Both where rows pass through and where they are read as texts."""
+    wired.source.execute("create table a (id int primary key, note text); create table b (id int primary key, n int[])")
+    wired.source.execute("insert into a select i, repeat('x', 90) from generate_series(1, 30000) i")
+    wired.source.execute("insert into b select i, array_fill(i, '{20}') from generate_series(1, 30000) i")
+    for table in ("a", "b"):
+        rule = wired.to_source.when(wired.to_source.down, behind_bytes(1_000_000), then)
+        rig = wired.rig([f"public.{table}"])
+        with kept(rig) as keeper:
+            keeper.reaches(lambda table=table: wired.equal(table), f"{table} is equal")  # type: ignore[misc]
+            assert rule.fired == 1
+
+
 def test_a_commit_whose_answer_is_cut_off_counts_once(wired: Wired) -> None:
     """What the target holds says whether it was done."""
     work = Workload(wired, SEED, ledger_rows=20)

@@ -131,6 +131,12 @@ class Whole:
             return True
         return False
 
+    def lake_is_whole(self, task: str) -> bool:
+        """The same of the DuckDB file, once its worker has let go of it."""
+        with suppress(duckdb.IOException):
+            return self.lake_numbers(task) == (self.shop.committed,) * 3
+        return False
+
     def is_whole(self, task: str) -> None:
         """Everything committed at the source is there once."""
         wanted = (self.shop.committed,) * 3

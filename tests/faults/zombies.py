@@ -72,6 +72,7 @@ def takeovers(
         held.shop.stop()
         held.is_whole("app")
         eventually(lambda: held.same_accounts("ups"), "the accounts are equal")
+        eventually(lambda: held.lake_is_whole("duck"), "the lake has all rows once")
         for task in ("app", "ups", "duck"):
             held.site.becomes(task, "Running")
         writers = held.target.execute("select count(distinct (run, epoch)) from public.write_log").fetchone()

@@ -140,10 +140,12 @@ class PgChunk(ChunkReader):
                     state = gulp.state
                     if gulp.frames:
                         yield bytes(gulp.frames)
-                (result,) = connection.wait(fetch_many(connection.pgconn))
-                if state is not State.ENDED or result.status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
-                told(result.command_tuples or 0)
+                results = connection.wait(fetch_many(connection.pgconn)) if state is State.ENDED else []
+                if len(results) != 1:
+                    raise psycopg.OperationalError("the connection was lost while rows were read")
+                if results[0].status != pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(results[0])
+                told(results[0].command_tuples or 0)
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
         self._make_durable()

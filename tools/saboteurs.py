@@ -197,7 +197,7 @@ SABOTEURS = (
         "engine/following.py",
         "        return self._settled and self._wanted is None\n",
         "        return True\n",
-        ("tests/pipeline/test_lanes.py",),
+        ("tests/unit/test_following.py",),
     ),
     Saboteur(
         "inserts_never_in_the_way",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fixtures.postgres import NewDatabase
+from pipeline.rig import eventually
 from tidegate.connect.config import parse_config
 from tidegate.connect.source import Gathering, LogBatch
 from tidegate.decode.gatherer import Mode, Net
@@ -46,6 +47,14 @@ class Followed:
             assert time.monotonic() < until, "it does not change over"
             assert not [item for item in self.log.take(0.05) if item.changes]
 
+    def sent(self) -> None:
+        """Wait until the server has sent all it has."""
+        query = (
+            "select bool_and(sent_lsn >= pg_current_wal_flush_lsn()) from pg_stat_replication"
+            " where application_name = %s"
+        )
+        eventually(lambda: self.admin.execute(query, (f"tidegate {RUN}",)).fetchone() == (True,), "all is sent")
+
     def close(self) -> None:
         self.log.close()
         self.source.end(RUN)
@@ -82,7 +91,7 @@ def test_many_transactions_that_wait_become_one_batch(followed: Followed) -> Non
     with followed.admin.cursor() as cursor:
         for number in range(200):
             cursor.execute("insert into t values (%s, 'a')", (number,))
-    time.sleep(0.3)
+    followed.sent()
     found = [followed.next()]
     while sum(item.changes if isinstance(item, LogBatch) else 0 for item in found) < 200:
         found.append(followed.next())

@@ -19,9 +19,10 @@ from tidegate.connect.pgposition import PgPosition
 from tidegate.connect.source import Gathering, LogBatch
 from tidegate.connect.target import Append, Clear, Net, TargetTable
 from tidegate.decode import pgoutput
+from tidegate.decode.choice import which
 from tidegate.decode.gatherer import Mode
 from tidegate.engine.batcher import Batcher
-from tidegate.errors import SourceLogBroken, SourceUnreachable
+from tidegate.errors import EnvironmentLacking, SourceLogBroken, SourceUnreachable
 from tidegate.model.change import LogPart, Op
 from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
 from unit import pgwire
@@ -142,6 +143,15 @@ def _listed(batch: Any) -> list[dict[str, Any]]:
     return [] if batch is None else batch.to_pylist()
 
 
+def test_a_batch_in_front_of_a_truncate_ends_in_front_of_it() -> None:
+    inserted = pgwire.insert(1, ["a", ""])
+    lanes = gathering(KEYED, OTHER, *transaction(200, inserted, pgwire.truncate(1, 3), inserted))
+    before, truncate, after = items(lanes)
+    assert (before.changes, before.position) == (1, PgPosition(100, 200, 1))
+    assert (truncate.first_index, truncate.position, truncate.ends) == (1, PgPosition(100, 200, 3), False)
+    assert (after.changes, after.position, after.ends) == (1, PgPosition(210), True)
+
+
 @pytest.mark.parametrize("decoder", ["native", "python"])
 @settings(max_examples=150)
 @given(r=st.randoms(use_true_random=False))
@@ -181,9 +191,6 @@ def _read(history: History, held: Held, r: Random, *, everything: bool) -> None:
 
 
 def _decoding(decoder: str, request: pytest.FixtureRequest) -> None:
-    from tidegate.decode.choice import which
-    from tidegate.errors import EnvironmentLacking
-
     patched = pytest.MonkeyPatch()
     request.addfinalizer(patched.undo)
     patched.setenv("TIDEGATE_DECODE", decoder)

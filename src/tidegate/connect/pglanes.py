@@ -96,10 +96,6 @@ class Lanes:
         made, self._made = self._made, []
         return made
 
-    @property
-    def holds(self) -> bool:
-        return self.gathers and self._batches.holds
-
     # --- changing over ---
 
     def _turn(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target, TargetTable
@@ -75,7 +74,7 @@ class Shapes:
         if new:
             self._disturb(seen.name)
             self._target.add_columns(place, new)
-            self._tell("schema_change", {"table": str(seen.name), "added": [column.name for column in new]})
+            self._hooks.event("schema_change", {"table": str(seen.name), "added": [column.name for column in new]})
 
     def _pass_over(self, name: TableName) -> None:
         """A table the run does not have: one that joins in a moment or has left, or, which must not go unnoticed, one
@@ -89,7 +88,4 @@ class Shapes:
         for name in check_followed(self._plan, self._source, self._state.handoff.tables):
             if name not in self._gone:
                 self._gone.add(name)
-                self._tell("table_gone", {"table": str(name)})
-
-    def _tell(self, kind: str, facts: dict[str, Any]) -> None:
-        self._hooks.event(kind, facts)
+                self._hooks.event("table_gone", {"table": str(name)})

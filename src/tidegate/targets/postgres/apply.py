@@ -193,7 +193,7 @@ class Applier:
             self._copy(cursor, table, quoted(table.schema, table.name), [step.inserts])
 
     def _update(self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str]) -> int:
-        """Replace the rows that are there; how many those were. Half of the cost of `_put`."""
+        """Replace the rows that are there; how many those were."""
         key = table.source.key
         change = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in names if name not in key)
         if not change:

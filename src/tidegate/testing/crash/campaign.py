@@ -36,8 +36,8 @@ WEIGHTS: Mapping[str, float] = {
     "pause": 15,
     "forced_pause": 15,
     "zombie": 3.2,
-    "wire_cut": 12,
-    "server_crash": 4.4,
+    "wire_cut": 13,
+    "server_crash": 3.8,
     "copy_again": 4.5,
 }
 TRANSACTIONS_MIN_S = 2.0

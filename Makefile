@@ -40,8 +40,8 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m mypy
 	@$(VENV) -m pytest tests/unit/test_layers.py
 
-crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one): deaths, cuts and pauses, then an audit
-	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
+crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one; LONG=1 until 5,000 deaths): then an audit
+	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) --results bench/results
 
 lifecycle: $(PYTHON_READY) $(SERVERS_READY) ## Drive the lifecycle's state machine for STEPS=500000 (SEED=… repeats one)
 	@PYTHONPATH=tests $(VENV) -m lifecycle.campaign --steps $(STEPS) $(if $(SEED),--seed $(SEED)) --results bench/results

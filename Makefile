@@ -16,6 +16,9 @@ SCALE ?= full
 STEPS ?= 500000
 
 .DEFAULT_GOAL := help
+
+# Workers and servers start by the hundred: none of them should compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo native test check crash lifecycle soak saboteurs bench format docs lock servers clean
 
 help: ## Say what there is

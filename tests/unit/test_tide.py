@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidegate.connect import pgreplication
-from tidegate.connect.pgreplication import TIDE_BYTES_S, Tide
+from tidegate.connect.pgreplication import REST_BYTES_S, TIDE_BYTES_S, Tide
 
 ENOUGH = int(TIDE_BYTES_S * pgreplication.TIDE_WINDOW_S) + 1
 
@@ -33,6 +33,15 @@ def test_it_rests_while_much_comes_and_not_when_little_does(clock: Clock) -> Non
     clock.now += 0.11
     tide.came(1000)
     assert tide.rest_s == 0
+
+
+def test_it_rests_while_something_comes_and_keeps_nothing_back_yet(clock: Clock) -> None:
+    tide = Tide(0.02)
+    clock.now += 0.1
+    tide.came(int(REST_BYTES_S * 0.1) + 1)
+    assert tide.rest_s == 0.02
+    assert tide.let_go()
+    assert tide.let_go()
 
 
 def test_that_nobody_took_what_there_was_is_no_low_tide(clock: Clock) -> None:

@@ -46,7 +46,9 @@ PARTS_WAIT_MAX = 8
 BATCHES_WAIT_MAX = 2
 GULP_BYTES = 4 << 20
 PARTS_GULP_BYTES = 1 << 20
-# Much is coming: so much in a second. Then batches are made that are full, or as old as this.
+# From so much in a second on the reader rests between gulps …
+REST_BYTES_S = 1 << 20
+# … and from so much on batches are made that are full, or as old as this.
 TIDE_BYTES_S = 4 << 20
 TIDE_WINDOW_S = 0.1
 BATCH_S = 0.2
@@ -276,7 +278,7 @@ class Tide:
 
     def __init__(self, pace_s: float) -> None:
         self._pace_s = pace_s
-        self._high = self._dry = False
+        self._rests = self._high = self._dry = False
         self._since = self._let_go_at = time.monotonic()
         self._bytes = 0
 
@@ -287,6 +289,7 @@ class Tide:
         now = time.monotonic()
         window_s = now - self._since
         if window_s >= TIDE_WINDOW_S or self._bytes >= TIDE_BYTES_S * TIDE_WINDOW_S:
+            self._rests = self._bytes >= REST_BYTES_S * window_s
             self._high = self._bytes >= TIDE_BYTES_S * window_s
             self._since, self._bytes = now, 0
 
@@ -296,7 +299,7 @@ class Tide:
 
     @property
     def rest_s(self) -> float:
-        return self._pace_s if self._high else 0.0
+        return self._pace_s if self._rests else 0.0
 
     def let_go(self) -> bool:
         """Whether who asks gets what there is, rather than waiting for a full batch."""

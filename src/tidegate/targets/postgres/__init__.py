@@ -33,13 +33,14 @@ from tidegate.targets.postgres.view import PgTargetView
 _OLDEST = 140000
 
 # Beside what every connection of Tidegate has. A wait for another session's lock ends in an error that is tried again;
-# the joins of small stages with large tables go by the key's index.
+# the joins of small stages with large tables go by the key's index, and a stage is sorted in memory.
 _SESSION = {
     "default_transaction_isolation": "read committed",
     "lock_timeout": "30s",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    "work_mem": "32MB",
 }
 # How long a run's row may stay locked before what holds it is taken for a worker that hangs.
 _PATIENCE = "2s"

@@ -181,7 +181,7 @@ class Applier:
         if _has_rows(step.deletes):
             stage = self._stage(cursor, table, [step.deletes], place="deletes")
             into = quoted(table.schema, table.name)
-            cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
+            cursor.execute(f"DELETE FROM {into} AS t USING {_sorted(stage, key)} AS s WHERE {_same(key)}")
         for stage, names, count in moved:
             self._put(cursor, table, stage, names, count)
         direct = (table.schema, table.name) not in self._crossed
@@ -204,7 +204,9 @@ class Applier:
         if not change:
             return 0
         into = quoted(table.schema, table.name)
-        return cursor.execute(f"UPDATE {into} AS t SET {change} FROM {stage} AS s WHERE {_same(key)}").rowcount
+        return cursor.execute(
+            f"UPDATE {into} AS t SET {change} FROM {_sorted(stage, key)} AS s WHERE {_same(key)}"
+        ).rowcount
 
     def _put(
         self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str], count: int
@@ -315,6 +317,11 @@ def _has_rows(batch: pa.RecordBatch | None) -> TypeGuard[pa.RecordBatch]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(quote(name) for name in names)
+
+
+def _sorted(stage: str, key: Sequence[str]) -> str:
+    """The stage's rows in the order of the table's index: neighbours in it are found and changed one after another."""
+    return f"(SELECT * FROM {stage} ORDER BY {_list(key)})"
 
 
 def _same(key: Sequence[str]) -> str:

@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
 mod arrow;
+mod blocks;
 mod drain;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -25,11 +26,12 @@ use std::ptr::null;
 use std::slice::from_raw_parts;
 
 use crate::arrow::{ArrowArray, Group};
+use crate::blocks::Walked;
 use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
@@ -252,6 +254,31 @@ pub unsafe extern "C" fn tg_drain_close(drain: *mut Drain) {
 pub unsafe extern "C" fn tg_drain(drain: *mut Drain, connection: *mut c_void, limit: usize, gulp: *mut Gulp) -> u32 {
     let (Some(drain), Some(gulp)) = (drain.as_mut(), gulp.as_mut()) else { return FAILED };
     catch_unwind(AssertUnwindSafe(|| *gulp = drain.drain(connection, limit))).map_or(FAILED, |()| DONE)
+}
+
+/// # Safety
+/// `buffer` points to `length` bytes that do not change meanwhile, `walked` to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_walk(buffer: *const u8, length: usize, inside: u32, walked: *mut Walked) -> u32 {
+    let Some(walked) = walked.as_mut() else { return REFUSED };
+    catch_unwind(AssertUnwindSafe(|| *walked = blocks::walk(given(buffer, length), inside != 0))).map_or(FAILED, |()| DONE)
+}
+
+/// # Safety
+/// `buffer` points to `length` bytes that nobody else uses meanwhile, `aborted` to `aborted_length` numbers, `walked` to
+/// its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_strip(
+    buffer: *mut u8,
+    length: usize,
+    aborted: *const u32,
+    aborted_length: usize,
+    walked: *mut Walked,
+) -> u32 {
+    let Some(walked) = walked.as_mut().filter(|_| !buffer.is_null()) else { return REFUSED };
+    let buffer = std::slice::from_raw_parts_mut(buffer, length);
+    catch_unwind(AssertUnwindSafe(|| *walked = blocks::strip(buffer, given(aborted, aborted_length))))
+        .map_or(FAILED, |()| DONE)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 2
+INTERFACE = 3
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
@@ -118,6 +118,8 @@ def binding() -> ctypes.CDLL:
         ("tg_drain_open", pointer, [pointer, number]),
         ("tg_drain_close", None, [pointer]),
         ("tg_drain", number, [pointer, pointer, size, pointer]),
+        ("tg_walk", number, [pointer, size, number, pointer]),
+        ("tg_strip", number, [pointer, size, pointer, size, pointer]),
     ):
         function = getattr(found, name)
         function.restype, function.argtypes = answer, arguments

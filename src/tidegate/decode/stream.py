@@ -16,6 +16,8 @@ from tidegate.decode.pgoutput import EPOCH_US
 
 class StreamStart(NamedTuple):
     xid: int
+    first: bool
+    """Whether it is the transaction's first block."""
 
 
 class StreamStop(NamedTuple):
@@ -45,6 +47,9 @@ _COMMIT = struct.Struct(">IBQQq")
 _ABORT = struct.Struct(">II")
 _ABORTED = struct.Struct(">Qq")
 
+_BEGIN = struct.Struct(">cQqI")
+_COMMITTED = struct.Struct(">cBQQq")
+
 KINDS = b"SEcA"
 _PREFIXED = b"RIUDT"
 
@@ -55,8 +60,8 @@ def decode(message: bytes) -> StreamMessage:
     found: StreamMessage
     try:
         if kind == b"S":
-            xid, _ = _START.unpack_from(message, 1)
-            found, size = StreamStart(xid), 1 + _START.size
+            xid, first = _START.unpack_from(message, 1)
+            found, size = StreamStart(xid, bool(first)), 1 + _START.size
         elif kind == b"E":
             found = StreamStop()
         elif kind == b"c":
@@ -83,3 +88,10 @@ def _abort(message: bytes) -> tuple[StreamAbort, int]:
 def stripped(message: bytes) -> bytes:
     """A message inside a block, without the transaction's number."""
     return message[:1] + message[5:] if message[:1] and message[:1] in _PREFIXED else message
+
+
+def ends(commit: StreamCommit) -> tuple[bytes, bytes]:
+    """The messages with which the transaction begins and ends where it is sent once it is committed."""
+    at_us = commit.at_us - EPOCH_US
+    begin = _BEGIN.pack(b"B", commit.commit_lsn, at_us, commit.xid)
+    return begin, _COMMITTED.pack(b"C", 0, commit.commit_lsn, commit.end_lsn, at_us)

@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 3
+INTERFACE = 4
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
@@ -120,6 +120,9 @@ def binding() -> ctypes.CDLL:
         ("tg_drain", number, [pointer, pointer, size, pointer]),
         ("tg_walk", number, [pointer, size, number, pointer]),
         ("tg_strip", number, [pointer, size, pointer, size, pointer]),
+        ("tg_copy_open", pointer, []),
+        ("tg_copy_close", None, [pointer]),
+        ("tg_copy", number, [pointer, pointer, size, long, long, pointer]),
     ):
         function = getattr(found, name)
         function.restype, function.argtypes = answer, arguments

@@ -264,12 +264,13 @@ pub unsafe extern "C" fn tg_drain(drain: *mut Drain, connection: *mut c_void, li
 #[no_mangle]
 pub unsafe extern "C" fn tg_walk(buffer: *const u8, length: usize, inside: u32, walked: *mut Walked) -> u32 {
     let Some(walked) = walked.as_mut() else { return REFUSED };
-    catch_unwind(AssertUnwindSafe(|| *walked = blocks::walk(given(buffer, length), inside != 0))).map_or(FAILED, |()| DONE)
+    catch_unwind(AssertUnwindSafe(|| *walked = blocks::walk(given(buffer, length), inside != 0)))
+        .map_or(FAILED, |()| DONE)
 }
 
 /// # Safety
-/// `buffer` points to `length` bytes that nobody else uses meanwhile, `aborted` to `aborted_length` numbers, `walked` to
-/// its struct.
+/// `buffer` points to `length` bytes that nobody else uses meanwhile, `aborted` to `aborted_length` numbers, `walked`
+/// to its struct.
 #[no_mangle]
 pub unsafe extern "C" fn tg_strip(
     buffer: *mut u8,

@@ -82,9 +82,9 @@ pub extern "C" fn tg_interface() -> u32 {
 
 /// Null if it cannot be had.
 #[no_mangle]
-pub extern "C" fn tg_open(streams: u32) -> *mut Handle {
+pub extern "C" fn tg_open() -> *mut Handle {
     let made = catch_unwind(|| {
-        let handle = Handle { gatherer: Gatherer::new(streams != 0), taken: vec![], failed: false };
+        let handle = Handle { gatherer: Gatherer::default(), taken: vec![], failed: false };
         Box::into_raw(Box::new(handle))
     });
     made.unwrap_or(std::ptr::null_mut())
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_answer_and_nothing_works_behind_it() {
-        let handle = tg_open(0);
+        let handle = tg_open();
         assert_eq!(guarded(handle, |_| DONE), DONE);
         assert_eq!(guarded(handle, |_| std::panic::panic_any("on purpose")), FAILED);
         assert_eq!(guarded(handle, |_| DONE), FAILED);

@@ -20,6 +20,7 @@ from tidegate.decode import stream
 from tidegate.decode.blocks import NUMBERED, NUMBERS, Blocks, PlainBlocks
 from tidegate.decode.fault import Contradiction, Fault, Malformed
 from tidegate.decode.nativeblocks import NativeBlocks
+from tidegate.decode.pgoutput import EPOCH_US
 from unit import pgwire
 
 given_twins = settings(
@@ -144,3 +145,24 @@ def test_a_transaction_begins_and_ends_as_if_it_had_been_sent_once_committed() -
     begin, end = stream.ends(commit)
     assert begin == pgwire.begin(300, 1_700_000_000_000_000, 7)
     assert end == pgwire.commit(300, 310, 1_700_000_000_000_000)
+
+
+def test_a_rollback_says_where_and_when_to_who_applies_in_parallel() -> None:
+    short = pgwire.stream_abort(7, 8)
+    assert stream.decode(short) == stream.StreamAbort(7, 8, 0, 0)
+    assert stream.decode(short + struct.pack(">Qq", 55, 1)) == stream.StreamAbort(7, 8, 55, EPOCH_US + 1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [pgwire.stream_start(7), pgwire.stream_stop(), pgwire.stream_commit(7, 300, 310), pgwire.stream_abort(7, 8)],
+    ids=["start", "stop", "commit", "abort"],
+)
+def test_a_mark_that_is_too_short_or_too_long_is_an_error(message: bytes) -> None:
+    with pytest.raises(Malformed) as told:
+        stream.decode(message + b"?")
+    assert told.value.fault is (Fault.SHORT if message[:1] == b"A" else Fault.TRAILING)
+    if len(message) > 1:
+        with pytest.raises(Malformed) as told:
+            stream.decode(message[:-1])
+        assert told.value.fault is Fault.SHORT

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from decode.conftest import Open
-from decode.streams import watched
 from tidegate.connect.pgassembly import Doubts, Stand
 from tidegate.connect.pgposition import PgPosition
 from tidegate.connect.pgstaging import Staging
-from tidegate.decode.gatherer import EventKind, Fed, Gatherer, Limits, Log, Mode, Net, Stop
+from tidegate.decode.gatherer import Gatherer, Limits, Log, Mode, Net, Stop
 from tidegate.decode.pgoutput import Relation
 from unit.test_pglanes import describe
 
@@ -109,13 +108,3 @@ def test_the_rows_at_the_end_are_those_of_the_server(
         found = [[row[name] for name in names[table]] for row in target.rows[table].values()]
         assert sorted(found, key=str) == sorted(wanted[table], key=str)
     assert sorted(target.visits, key=str) == sorted(map(tuple, wanted["visits"]), key=str)
-
-
-def test_a_stream_of_transactions_sent_before_they_commit_is_read_alike(twins: tuple[Open, Open]) -> None:
-    stream = (RECORDED / "streamed.bin").read_bytes()
-    plain, native = (watched(one(streams=True), stream) for one in twins)
-    assert native.error == plain.error
-    assert native.said == plain.said
-    assert plain.error is None
-    kinds = {event.kind for said in plain.said for fed in said if isinstance(fed, Fed) for event in fed.events}
-    assert kinds == {*EventKind} - {EventKind.BEGIN, EventKind.COMMIT}

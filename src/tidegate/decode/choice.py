@@ -46,9 +46,9 @@ def which(asked: str = "") -> Choice:
     return Choice(False, lacking)
 
 
-def open_gatherer(*, streams: bool = False) -> Gatherer:
+def open_gatherer() -> Gatherer:
     """Raises as `which`."""
-    return NativeGatherer(streams=streams) if which().native else PlainGatherer(streams=streams)
+    return NativeGatherer() if which().native else PlainGatherer()
 
 
 def open_blocks() -> Blocks:

@@ -1,8 +1,7 @@
 """Messages of transactions that are sent before they are committed: bytes in, events out.
 
-Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 2 to 4. Between Stream Start
-and Stream Stop messages about rows have a transaction's number behind their first byte. Malformed bytes raise
-`Malformed`.
+Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 2 to 4. What stands between
+Stream Start and Stream Stop is in `blocks.py`. Malformed bytes raise `Malformed`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ _BEGIN = struct.Struct(">cQqI")
 _COMMITTED = struct.Struct(">cBQQq")
 
 KINDS = b"SEcA"
-_PREFIXED = b"RIUDT"
 
 
 def decode(message: bytes) -> StreamMessage:
@@ -83,11 +81,6 @@ def _abort(message: bytes) -> tuple[StreamAbort, int]:
         return StreamAbort(xid, subxid, 0, 0), size
     lsn, at_us = _ABORTED.unpack_from(message, size)
     return StreamAbort(xid, subxid, lsn, at_us + EPOCH_US), size + _ABORTED.size
-
-
-def stripped(message: bytes) -> bytes:
-    """A message inside a block, without the transaction's number."""
-    return message[:1] + message[5:] if message[:1] and message[:1] in _PREFIXED else message
 
 
 def ends(commit: StreamCommit) -> tuple[bytes, bytes]:

@@ -184,6 +184,22 @@ SABOTEURS = (
         ("tests/contract/test_postgres_source.py", "tests/pipeline/test_resume.py"),
     ),
     Saboteur(
+        "rolled_back_and_delivered",
+        "what a subtransaction did arrives although it was rolled back",
+        "connect/pgstaging.py",
+        "            staged.aborted.append(abort.subxid)\n",
+        "            pass\n",
+        ("tests/unit/test_pgstaging.py", "tests/pipeline/test_streamed.py"),
+    ),
+    Saboteur(
+        "a_block_missing",
+        "a transaction arrives without the blocks that came before the first one read",
+        "connect/pgstaging.py",
+        "        if self._open is not None or start.first is (start.xid in self._staged):\n",
+        "        if self._open is not None:\n",
+        ("tests/unit/test_pgstaging.py",),
+    ),
+    Saboteur(
         "cut_behind_a_truncate",
         "a batch in front of a TRUNCATE claims the TRUNCATE too",
         "connect/pgbatches.py",

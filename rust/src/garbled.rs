@@ -93,7 +93,7 @@ fn any_bytes_give_whole_arrays_or_a_fault() {
     let mut chance = Chance(20_261_122);
     let mut seen = 0;
     for _ in 0..3_000 {
-        let handle = tg_open(0);
+        let handle = tg_open();
         let bytes = stream(&mut chance);
         let (mut at, mut fed, mut totals) = (0, Fed::default(), Totals::default());
         unsafe {

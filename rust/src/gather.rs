@@ -12,9 +12,6 @@ const OUT_OF_PLACE: Fault = Fault::of(20, 0);
 const FEWER: Fault = Fault::of(21, 0);
 const COLUMNS: u32 = 22;
 
-/// Added to by the other side, so that an event without a time is at 0.
-const NO_TIME_US: i64 = -946_684_800_000_000;
-
 /// When to stop: behind a commit at the first two, and in front of a row that would exceed the others.
 #[repr(C)]
 pub struct Limits {
@@ -30,8 +27,6 @@ pub struct Limits {
 pub struct Event {
     kind: u32,
     xid: u32,
-    subxid: u32,
-    _unused: u32,
     transaction: u64,
     commit_lsn: u64,
     end_lsn: u64,
@@ -41,10 +36,6 @@ pub struct Event {
 
 const BEGIN: u32 = 1;
 const COMMIT: u32 = 2;
-const STREAM_START: u32 = 3;
-const STREAM_STOP: u32 = 4;
-const STREAM_COMMIT: u32 = 5;
-const STREAM_ABORT: u32 = 6;
 
 /// Why feeding ended, if not for the buffer's end, which is 0. The numbers are those of `decode.gatherer.Stop`.
 const FULL: u32 = 1;
@@ -67,16 +58,9 @@ pub struct Fed {
     pub length: u64,
     pub a: u64,
     pub b: u64,
-    /// Of `RELATION` and `TRUNCATE`: where the message stands, and behind how many of its bytes its body begins.
+    /// Of `RELATION` and `TRUNCATE`: where the message stands.
     pub message_at: u64,
     pub message_length: u64,
-    pub body_from: u64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Inside {
-    Transaction,
-    Block,
 }
 
 /// Where to go on in a log read before: see `decode.gatherer.Gatherer.resume`.
@@ -89,13 +73,12 @@ struct Resume {
 
 #[derive(Default)]
 pub struct Gatherer {
-    streams: bool,
     resume: Resume,
     relations: Relations,
     held: Vec<u32>,
     events: Vec<Event>,
     images: Images,
-    inside: Option<Inside>,
+    inside: bool,
     open: Event,
     skip: u64,
     transactions: u64,
@@ -110,10 +93,6 @@ enum Step {
 }
 
 impl Gatherer {
-    pub fn new(streams: bool) -> Gatherer {
-        Gatherer { streams, ..Gatherer::default() }
-    }
-
     pub fn resume(&mut self, lsn: u64, inside: u64, changes: u64) {
         self.resume = Resume { lsn, inside, changes };
     }
@@ -134,9 +113,6 @@ impl Gatherer {
             }
             let Some((message, behind)) = behind.split_at_checked(length as usize) else { break };
             let Some((kind, body)) = message.split_first() else { return broken(fed, 256, 0, SHORT) };
-            // In a block of a streamed transaction an xid stands in front of these.
-            let prefixed = self.inside == Some(Inside::Block) && b"RIUDT".contains(kind);
-            let body = if prefixed { body.get(4..).unwrap_or(&[]) } else { body };
             match self.message(*kind, body, limits) {
                 Err(fault) => return broken(fed, u32::from(*kind), body.len() as u64 + 1, fault),
                 Ok(Step::Before(stop, oid)) => return Fed { stop, oid, ..fed },
@@ -144,7 +120,6 @@ impl Gatherer {
                 Ok(Step::Behind(stop)) => {
                     fed.message_at = fed.consumed + 4;
                     fed.message_length = u64::from(length);
-                    fed.body_from = if prefixed { 5 } else { 1 };
                     fed.consumed += 4 + u64::from(length);
                     return Fed { stop, ..fed };
                 }
@@ -155,17 +130,17 @@ impl Gatherer {
     }
 
     fn message(&mut self, kind: u8, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
-        match parse(kind, body, self.streams, &mut self.images)? {
+        match parse(kind, body, &mut self.images)? {
             Message::Row { oid, op, has_old } => return self.row(oid, op, has_old, body, limits),
             Message::Begin { commit_lsn, at_us, xid } => {
-                self.enter(Inside::Transaction, Event { kind: BEGIN, xid, commit_lsn, at_us, ..Event::default() })?;
+                self.enter(Event { kind: BEGIN, xid, commit_lsn, at_us, ..Event::default() })?;
                 self.skip = if commit_lsn == self.resume.inside { self.resume.changes } else { 0 };
                 if commit_lsn < self.resume.lsn {
                     self.skip = u64::MAX;
                 }
             }
             Message::Commit { end_lsn } => {
-                self.inside(Inside::Transaction)?;
+                self.inside()?;
                 if self.skip != u64::MAX && self.open.changes < self.skip {
                     return Err(FEWER);
                 }
@@ -180,38 +155,17 @@ impl Gatherer {
                 return Ok(Step::Behind(RELATION));
             }
             Message::Truncate { tables } => {
-                self.inside.ok_or(OUT_OF_PLACE)?;
+                self.inside()?;
                 self.open.changes += u64::from(tables);
                 return Ok(Step::Behind(TRUNCATE));
             }
             Message::Nothing => {}
-            Message::StreamStart { xid } => {
-                self.enter(Inside::Block, Event { kind: STREAM_START, xid, at_us: NO_TIME_US, ..Event::default() })?;
-                self.skip = 0;
-                self.events.push(self.open);
-            }
-            Message::StreamStop => {
-                self.inside(Inside::Block)?;
-                self.events.push(Event { kind: STREAM_STOP, ..self.open });
-                self.leave();
-            }
-            Message::StreamCommit { xid, commit_lsn, end_lsn, at_us } => {
-                self.outside()?;
-                self.events.push(Event { kind: STREAM_COMMIT, xid, commit_lsn, end_lsn, at_us, ..Event::default() });
-                return Ok(self.room(limits));
-            }
-            Message::StreamAbort { xid, subxid, lsn, at_us } => {
-                self.outside()?;
-                let at_us = at_us.unwrap_or(NO_TIME_US);
-                let event = Event { kind: STREAM_ABORT, xid, subxid, commit_lsn: lsn, at_us, ..Event::default() };
-                self.events.push(event);
-            }
         }
         Ok(Step::On)
     }
 
     fn row(&mut self, oid: u32, op: Op, has_old: bool, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
-        self.inside.ok_or(OUT_OF_PLACE)?;
+        self.inside()?;
         let Some(relation) = self.relations.find(oid).filter(|relation| relation.described) else {
             return Ok(Step::Before(UNSHAPED, oid));
         };
@@ -256,26 +210,27 @@ impl Gatherer {
         Step::On
     }
 
-    fn enter(&mut self, what: Inside, open: Event) -> Result<(), Fault> {
-        self.outside()?;
-        self.inside = Some(what);
+    fn enter(&mut self, open: Event) -> Result<(), Fault> {
+        if self.inside {
+            return Err(OUT_OF_PLACE);
+        }
+        self.inside = true;
         self.open = Event { transaction: self.transactions, ..open };
         self.transactions += 1;
         Ok(())
     }
 
     fn leave(&mut self) {
-        self.inside = None;
+        self.inside = false;
         self.skip = 0;
         self.open = Event::default();
     }
 
-    fn outside(&self) -> Result<(), Fault> {
-        self.inside.map_or(Ok(()), |_| Err(OUT_OF_PLACE))
-    }
-
-    fn inside(&self, what: Inside) -> Result<(), Fault> {
-        self.inside.filter(|inside| *inside == what).map(|_| ()).ok_or(OUT_OF_PLACE)
+    fn inside(&self) -> Result<(), Fault> {
+        if self.inside {
+            return Ok(());
+        }
+        Err(OUT_OF_PLACE)
     }
 
     /// Nothing for a relation that is not gathered.
@@ -307,7 +262,7 @@ impl Gatherer {
     }
 
     pub fn totals(&self) -> Totals {
-        let inside = u32::from(self.inside.is_some());
+        let inside = u32::from(self.inside);
         Totals { changes: self.changes, bytes: self.bytes, skip: self.skip, inside, _unused: 0, open: self.open }
     }
 }

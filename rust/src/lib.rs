@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
 mod arrow;
+mod blocks;
 mod civil;
 mod copy;
 mod drain;
@@ -27,12 +28,13 @@ use std::ptr::null;
 use std::slice::from_raw_parts;
 
 use crate::arrow::{ArrowArray, Group};
+use crate::blocks::Walked;
 use crate::copy::Column;
 use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
@@ -80,9 +82,9 @@ pub extern "C" fn tg_interface() -> u32 {
 
 /// Null if it cannot be had.
 #[no_mangle]
-pub extern "C" fn tg_open(streams: u32) -> *mut Handle {
+pub extern "C" fn tg_open() -> *mut Handle {
     let made = catch_unwind(|| {
-        let handle = Handle { gatherer: Gatherer::new(streams != 0), taken: vec![], failed: false };
+        let handle = Handle { gatherer: Gatherer::default(), taken: vec![], failed: false };
         Box::into_raw(Box::new(handle))
     });
     made.unwrap_or(std::ptr::null_mut())
@@ -257,6 +259,32 @@ pub unsafe extern "C" fn tg_drain(drain: *mut Drain, connection: *mut c_void, li
     catch_unwind(AssertUnwindSafe(|| *gulp = drain.drain(connection, limit))).map_or(FAILED, |()| DONE)
 }
 
+/// # Safety
+/// `buffer` points to `length` bytes that do not change meanwhile, `walked` to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_walk(buffer: *const u8, length: usize, inside: u32, walked: *mut Walked) -> u32 {
+    let Some(walked) = walked.as_mut() else { return REFUSED };
+    catch_unwind(AssertUnwindSafe(|| *walked = blocks::walk(given(buffer, length), inside != 0)))
+        .map_or(FAILED, |()| DONE)
+}
+
+/// # Safety
+/// `buffer` points to `length` bytes that nobody else uses meanwhile, `aborted` to `aborted_length` numbers, `walked`
+/// to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_strip(
+    buffer: *mut u8,
+    length: usize,
+    aborted: *const u32,
+    aborted_length: usize,
+    walked: *mut Walked,
+) -> u32 {
+    let Some(walked) = walked.as_mut().filter(|_| !buffer.is_null()) else { return REFUSED };
+    let buffer = std::slice::from_raw_parts_mut(buffer, length);
+    catch_unwind(AssertUnwindSafe(|| *walked = blocks::strip(buffer, given(aborted, aborted_length))))
+        .map_or(FAILED, |()| DONE)
+}
+
 /// A column of an Arrow string array, whose buffers the caller keeps.
 #[repr(C)]
 pub struct Texts {
@@ -338,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_answer_and_nothing_works_behind_it() {
-        let handle = tg_open(0);
+        let handle = tg_open();
         assert_eq!(guarded(handle, |_| DONE), DONE);
         assert_eq!(guarded(handle, |_| std::panic::panic_any("on purpose")), FAILED);
         assert_eq!(guarded(handle, |_| DONE), FAILED);

@@ -1,8 +1,8 @@
 //! One `pgoutput` message: bytes in, what it says out.
 //!
-//! Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 1 to 4, values as text.
-//! Whatever the bytes are, the answer is a `Message` or a `Fault`, never a panic. The twin is `decode/pgoutput.py` with
-//! `decode/stream.py`: the same checks in the same order, so that both find the same fault.
+//! Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 1 to 4 without streaming,
+//! values as text. Whatever the bytes are, the answer is a `Message` or a `Fault`, never a panic. The twin is
+//! `decode/pgoutput.py`: the same checks in the same order, so that both find the same fault.
 
 /// The length of a cell that is NULL, and of one whose large value the log left out.
 pub const NULL: u32 = u32::MAX;
@@ -73,10 +73,6 @@ pub enum Message {
     Row { oid: u32, op: Op, has_old: bool },
     Relation { oid: u32 },
     Truncate { tables: u32 },
-    StreamStart { xid: u32 },
-    StreamStop,
-    StreamCommit { xid: u32, commit_lsn: u64, end_lsn: u64, at_us: i64 },
-    StreamAbort { xid: u32, subxid: u32, lsn: u64, at_us: Option<i64> },
     Nothing,
 }
 
@@ -87,8 +83,8 @@ pub struct Images {
     pub new: Vec<Cell>,
 }
 
-/// A message of `kind` with what follows its first byte. `streams` lets messages of streamed transactions in.
-pub fn parse(kind: u8, body: &[u8], streams: bool, images: &mut Images) -> Result<Message, Fault> {
+/// A message of `kind` with what follows its first byte.
+pub fn parse(kind: u8, body: &[u8], images: &mut Images) -> Result<Message, Fault> {
     let mut reader = Reader { body, at: 0 };
     images.old.clear();
     images.new.clear();
@@ -107,24 +103,6 @@ pub fn parse(kind: u8, body: &[u8], streams: bool, images: &mut Images) -> Resul
         b'R' => relation(&mut reader)?,
         b'T' => return truncate(&mut reader),
         b'Y' | b'O' | b'M' => return Ok(Message::Nothing),
-        b'S' if streams => {
-            let xid = reader.u32()?;
-            reader.u8()?;
-            Message::StreamStart { xid }
-        }
-        b'E' if streams => Message::StreamStop,
-        b'c' if streams => {
-            let xid = reader.u32()?;
-            reader.u8()?;
-            let (commit_lsn, end_lsn, at_us) = (reader.u64()?, reader.u64()?, reader.u64()? as i64);
-            Message::StreamCommit { xid, commit_lsn, end_lsn, at_us }
-        }
-        b'A' if streams => {
-            let (xid, subxid) = (reader.u32()?, reader.u32()?);
-            // Version 4 says where and when.
-            let (lsn, at_us) = if reader.left() > 0 { (reader.u64()?, Some(reader.u64()? as i64)) } else { (0, None) };
-            Message::StreamAbort { xid, subxid, lsn, at_us }
-        }
         _ => return Err(Fault::of(KIND, 0)),
     };
     match reader.left() {

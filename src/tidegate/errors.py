@@ -404,8 +404,11 @@ class ObjectMissing(TidegateError):
 
 
 class WorkerDiskFull(TidegateError):
-    code, status, retry, title = "worker.disk_full", 503, Retry.LATER, "The worker's disk has no room for a chunk"
-    advice = "Free space where the worker keeps temporary files (TMPDIR); the task tries again by itself."
+    code, status, retry, title = "worker.disk_full", 503, Retry.LATER, "The worker's disk has no room for what is read"
+    advice = (
+        "Free space where the worker keeps temporary files (TMPDIR); the task tries again by itself. A large"
+        " transaction needs as much as its rows are long; with stream_transactions: false the source keeps it instead."
+    )
 
 
 class WorkerLost(TidegateError):

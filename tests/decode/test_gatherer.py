@@ -63,14 +63,14 @@ def test_a_transaction_is_an_event_at_its_end(opened: Open) -> None:
     stream = frames(*transaction(insert("a", "1", "x"), insert("b", "2", "y"), commit=300, xid=4_000_000_000))
     found = gatherer.feed(stream, 0, ROOMY)
     at_us = 1_700_000_000_000_300
-    assert found.events == [Event(EventKind.COMMIT, 4_000_000_000, 0, 0, 300, 310, at_us, 2)]
+    assert found.events == [Event(EventKind.COMMIT, 4_000_000_000, 0, 300, 310, at_us, 2)]
     assert (found.stop, found.met, gatherer.open) == (Stop.END, None, None)
 
 
 def test_the_open_transaction_is_known_while_it_is_read(opened: Open) -> None:
     gatherer = shaped(opened)
     gatherer.feed(frames(*transaction(), pgwire.begin(400, 5, 9), insert("a", "1", "x")), 0, ROOMY)
-    assert gatherer.open == Event(EventKind.BEGIN, 9, 0, 1, 400, 0, 5, 1)
+    assert gatherer.open == Event(EventKind.BEGIN, 9, 1, 400, 0, 5, 1)
 
 
 def test_feeding_goes_on_where_a_buffer_ended_inside_a_frame(opened: Open) -> None:
@@ -476,66 +476,7 @@ def test_an_error_does_not_hold_the_values(opened: Open) -> None:
     assert not any("secret" in text for text in texts)
 
 
-# --- streamed transactions ---
-
-
-def in_block(change: bytes, xid: int) -> bytes:
-    return change[:1] + struct.pack(">I", xid) + change[1:]
-
-
-def test_blocks_of_streamed_transactions_are_events_and_their_rows_are_gathered(opened: Open) -> None:
-    gatherer = shaped(opened, streams=True)
-    stream = frames(
-        b"S" + struct.pack(">IB", 7, 1),
-        in_block(insert("a", "1", "x", table=LOG), 7),
-        pgwire.origin(),
-        b"Y",
-        b"E",
-        b"A" + struct.pack(">II", 7, 8),
-        b"A" + struct.pack(">IIQq", 7, 9, 55, 1),
-        b"c" + struct.pack(">IBQQq", 7, 0, 300, 310, 2),
-    )
-    kinds = EventKind
-    epoch = 946_684_800_000_000
-    assert gatherer.feed(stream, 0, ROOMY).events == [
-        Event(kinds.STREAM_START, 7, 0, 0, 0, 0, 0, 0),
-        Event(kinds.STREAM_STOP, 7, 0, 0, 0, 0, 0, 1),
-        Event(kinds.STREAM_ABORT, 7, 8, 0, 0, 0, 0, 0),
-        Event(kinds.STREAM_ABORT, 7, 9, 0, 55, 0, epoch + 1, 0),
-        Event(kinds.STREAM_COMMIT, 7, 0, 0, 300, 310, epoch + 2, 0),
-    ]
-    assert compared(gatherer.take(LOG.oid))["rows"][2] == [{"k": "a", "v": "1", "big": "x"}]
-
-
-def test_descriptions_and_truncates_in_a_block_are_understood(opened: Open) -> None:
-    gatherer = shaped(opened, streams=True)
-    stream = frames(
-        b"S" + struct.pack(">IB", 7, 1), in_block(NET.described, 7), in_block(pgwire.truncate(1, 2), 7), b"E"
-    )
-    first = gatherer.feed(stream, 0, ROOMY)
-    second = gatherer.feed(stream, first.consumed_bytes, ROOMY)
-    assert isinstance(first.met, Relation)
-    assert (first.met.oid, second.met) == (1, Truncate((1, 2)))
-
-
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [b"E"],
-        [pgwire.begin(1), b"S\0\0\0\1\1"],
-        [b"S\0\0\0\1\1", pgwire.begin(1)],
-        [b"S\0\0\0\1\1", pgwire.commit(1, 2)],
-        [b"S\0\0\0\1\1", b"A\0\0\0\1\0\0\0\1"],
-        [b"S\0\0\0\1\1", b"c" + bytes(29)],
-        [pgwire.begin(1), b"E"],
-    ],
-)
-def test_blocks_out_of_their_place_are_a_contradiction(opened: Open, messages: list[bytes]) -> None:
-    with pytest.raises(Contradiction, match="out of its place"):
-        raised(opened(streams=True), *messages)
-
-
 @pytest.mark.parametrize("message", [b"S\0\0\0\1\1", b"E", b"A\0\0\0\1\0\0\0\1", b"c" + bytes(29)])
-def test_messages_of_streams_nobody_asked_for_are_unknown(opened: Open, message: bytes) -> None:
+def test_messages_of_transactions_that_are_not_committed_are_unknown(opened: Open, message: bytes) -> None:
     with pytest.raises(Malformed, match="unknown message kind"):
         raised(opened(), message)

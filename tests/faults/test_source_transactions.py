@@ -101,8 +101,9 @@ def test_savepoints_and_more_subtransactions_than_a_snapshot_lists(pair: Pair) -
     other.close()
 
 
-def test_a_transaction_the_server_spills_to_disk_is_whole(pair: Pair) -> None:
-    """The protocol's streaming is not asked for: the server sends a transaction once it is committed."""
+@pytest.mark.parametrize("streams", [True, False], ids=["streams", "spills to disk"])
+def test_a_transaction_too_large_for_the_servers_memory_is_whole(pair: Pair, streams: bool) -> None:
+    pair.source_config = pair.source_config.model_copy(update={"stream_transactions": streams})
     pair.source.execute("alter system set logical_decoding_work_mem = '64kB'")
     pair.source.execute("select pg_reload_conf()")
     try:
@@ -116,10 +117,11 @@ def test_a_transaction_the_server_spills_to_disk_is_whole(pair: Pair) -> None:
         other.execute("commit")
         other.close()
         once_each(pair, rig, 20_051)
-        spilled = pair.rows(
-            f"select spill_txns > 0 from pg_stat_replication_slots where slot_name = 'tidegate_{rig.run}'"
+        found = pair.rows(
+            "select stream_txns > 0, spill_txns > 0 from pg_stat_replication_slots"
+            f" where slot_name = 'tidegate_{rig.run}'"
         )
-        assert spilled == [(True,)]
+        assert found == [(streams, not streams)]
     finally:
         pair.source.execute("alter system reset logical_decoding_work_mem")
         pair.source.execute("select pg_reload_conf()")

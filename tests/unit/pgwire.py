@@ -79,3 +79,27 @@ def origin(name: str = "elsewhere") -> bytes:
 
 def logical_message(content: bytes = b"hello") -> bytes:
     return b"M" + struct.pack(">BQ", 1, 5) + b"prefix\0" + struct.pack(">I", len(content)) + content
+
+
+# --- transactions that are sent before they commit ---
+
+
+def stream_start(xid: int, *, first: bool = True) -> bytes:
+    return b"S" + struct.pack(">IB", xid, first)
+
+
+def stream_stop() -> bytes:
+    return b"E"
+
+
+def stream_commit(xid: int, commit_lsn: int, end_lsn: int, at_us: int = EPOCH_US) -> bytes:
+    return b"c" + struct.pack(">IBQQq", xid, 0, commit_lsn, end_lsn, at_us - EPOCH_US)
+
+
+def stream_abort(xid: int, subxid: int) -> bytes:
+    return b"A" + struct.pack(">II", xid, subxid)
+
+
+def numbered(xid: int, message: bytes) -> bytes:
+    """As it is in a block: an origin has no number."""
+    return message if message[:1] == b"O" else message[:1] + struct.pack(">I", xid) + message[1:]

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tidegate.engine import spool
-from tidegate.engine.spool import BatchSpool, BlockSpool
+from tidegate.connect import spool
+from tidegate.connect.spool import BatchSpool, BlockSpool
 from tidegate.errors import WorkerDiskFull
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from tidegate.connect.pgposition import PgPosition, lsn_text
 from tidegate.decode import pgoutput
-from tidegate.errors import SourceLogBroken
+from tidegate.decode.fault import Malformed
+from tidegate.errors import SourceLogBroken, SourceUnreachable, TidegateError
 from tidegate.model.change import Change, LogPart, Op
 from tidegate.model.schema import TableSchema
 
@@ -161,6 +162,13 @@ class Doubts:
     def __init__(self) -> None:
         self._last = b""
 
-    def again(self, message: bytes) -> bool:
+    def judged(self, error: Malformed | SourceLogBroken, message: bytes, reached: int) -> TidegateError:
+        """What is wrong with the message, behind that place: `SourceLogBroken` for what the server has; for what may
+        have been garbled `SourceUnreachable`."""
+        broken = error
+        if not isinstance(broken, SourceLogBroken):
+            broken = SourceLogBroken(f"behind {lsn_text(reached)}: {error}")
         before, self._last = self._last, hashlib.blake2b(message).digest()
-        return before == self._last
+        if before == self._last:
+            return broken
+        return SourceUnreachable(f"the log arrived garbled and is read again: {broken.detail}")

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from tidegate.connect.pgassembly import PART_BYTES_MAX, Assembler, Doubts, Stand
 from tidegate.connect.pgbatches import Batches, Item
-from tidegate.connect.pgposition import lsn_text
 from tidegate.connect.source import Gathering
 from tidegate.decode.fault import Malformed
-from tidegate.errors import SourceLogBroken, SourceUnreachable, TidegateError
+from tidegate.errors import SourceLogBroken, TidegateError
 
 PARTS_MAX = 1_000
 _LENGTH = struct.Struct(">I")
@@ -151,9 +150,5 @@ class Lanes:
     def _judged(self, error: Malformed | SourceLogBroken, frames: memoryview, at: int) -> TidegateError:
         """What the server has comes again as it was; what was garbled on its way does not."""
         (length,) = _LENGTH.unpack_from(frames, at)
-        broken = error
-        if not isinstance(broken, SourceLogBroken):
-            broken = SourceLogBroken(f"behind {lsn_text(self._stand.reached)}: {error}")
-        if self._doubts.again(bytes(frames[at + _LENGTH.size : at + _LENGTH.size + length])):
-            return broken
-        return SourceUnreachable(f"the log arrived garbled and is read again: {broken.detail}")
+        message = bytes(frames[at + _LENGTH.size : at + _LENGTH.size + length])
+        return self._doubts.judged(error, message, self._stand.reached)

@@ -27,6 +27,7 @@ from tidegate.connect.pgdrain import Gulp, State, open_drain
 from tidegate.connect.pglanes import Entry, Lanes, Request
 from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
 from tidegate.connect.pgsender import asked, awaited, opened, ready
+from tidegate.connect.pgstaging import Staging
 from tidegate.connect.source import Gathering, LogReader
 from tidegate.decode import pgoutput
 from tidegate.errors import (
@@ -86,7 +87,9 @@ class PgLog(LogReader):
     ) -> None:
         """`timeline` is the one the server must be on; `doubts` outlives this reader; `pace_s` is the rest between
         gulps while much is coming."""
-        self._lanes = Lanes(Stand(start, self._described), doubts or Doubts())
+        stand, doubts = Stand(start, self._described), doubts or Doubts()
+        self._staging = Staging(stand, doubts)
+        self._lanes = Lanes(stand, doubts)
         self._describe = describe
         self._entries: Handover[Entry] = Handover()
         self._followed = self._asked = self._lanes.wanted
@@ -156,6 +159,7 @@ class PgLog(LogReader):
             failure.__cause__ = error
             self._failure = self._placed(failure)
         finally:
+            self._staging.close()
             self._connection.finish()
 
     def _placed(self, error: TidegateError) -> TidegateError:
@@ -191,15 +195,23 @@ class PgLog(LogReader):
             self._told = -1
         failure: TidegateError | None = None
         try:
-            self._lanes.feed(gulp.frames)
+            for piece in self._staging.feed(gulp.frames):
+                self._lanes.feed(piece)
+                self._hand_over_made(all=False)  # a staged transaction comes in many pieces
+                if self._closed.is_set():
+                    return
             if gulp.idle:
                 self._lanes.idle(gulp.idle)
         except TidegateError as error:
             failure = error
-        for entry in self._lanes.made(all=self._entries.asked and self._tide.let_go()):
-            self._hand_over(entry)
+        self._hand_over_made(all=self._entries.asked and self._tide.let_go())
         if failure is not None:
             raise failure
+
+    def _hand_over_made(self, *, all: bool) -> None:
+        for entry in self._lanes.made(all=all):
+            self._hand_over(entry)
+        self._tell_by_time()
 
     def _hand_over(self, entry: Entry) -> None:
         room = BATCHES_WAIT_MAX if entry.gathered else PARTS_WAIT_MAX

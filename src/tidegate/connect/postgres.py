@@ -77,6 +77,11 @@ class PostgresConfig(Config):
         description="How long to rest between two reads of the log while much is coming, in milliseconds: the server"
         " sends more cheaply to a reader that comes seldom. When little comes there is no rest. 0: never.",
     )
+    stream_transactions: bool = Field(
+        True,
+        description="Whether large transactions are read while they are still open, and kept by the worker until their"
+        " commit (in its folder for temporary files, TMPDIR). No: the server keeps them until then, on its own disk.",
+    )
 
 
 def conninfo(config: PostgresConfig, **more: str) -> str:

@@ -1,12 +1,14 @@
-"""Which of the two gatherers this process has, and why."""
+"""Which of the two decoders this process has, and why."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
+from tidegate.decode.blocks import Blocks, PlainBlocks
 from tidegate.decode.gatherer import Gatherer
 from tidegate.decode.native import NativeGatherer, Unusable, binding
+from tidegate.decode.nativeblocks import NativeBlocks
 from tidegate.decode.plain import PlainGatherer
 from tidegate.errors import EnvironmentLacking, SettingInvalid
 
@@ -44,6 +46,11 @@ def which(asked: str = "") -> Choice:
     return Choice(False, lacking)
 
 
-def open_gatherer(*, streams: bool = False) -> Gatherer:
+def open_gatherer() -> Gatherer:
     """Raises as `which`."""
-    return NativeGatherer(streams=streams) if which().native else PlainGatherer(streams=streams)
+    return NativeGatherer() if which().native else PlainGatherer()
+
+
+def open_blocks() -> Blocks:
+    """Raises as `which`."""
+    return NativeBlocks() if which().native else PlainBlocks()

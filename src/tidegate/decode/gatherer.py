@@ -57,28 +57,21 @@ class Stop(IntEnum):
 class EventKind(IntEnum):
     BEGIN = 1
     COMMIT = 2
-    STREAM_START = 3
-    STREAM_STOP = 4
-    STREAM_COMMIT = 5
-    STREAM_ABORT = 6
 
 
 class Event(NamedTuple):
-    """Where a transaction ends, or a block of a streamed one begins or ends. What a kind does not have is 0."""
+    """Where a transaction ends, or (`Gatherer.open`) begins. What a kind does not have is 0."""
 
     kind: EventKind
     xid: int
     """32 bits, as the server sends it."""
-    subxid: int
-    """Of an abort: the subtransaction that is rolled back, or `xid` again."""
     transaction: int
-    """Which of all transactions and blocks this gatherer was fed, from 0."""
+    """Which of all transactions this gatherer was fed, from 0."""
     commit_lsn: int
-    """Of an abort: where it stands, from protocol version 4 on."""
     end_lsn: int
     """Behind the commit."""
     at_us: int
-    """When it was committed (or aborted), in microseconds since 1970-01-01 UTC."""
+    """When it was committed, in microseconds since 1970-01-01 UTC."""
     changes: int
     """How many changes it had so far, gathered or not."""
 
@@ -174,8 +167,8 @@ class Gatherer(ABC):
     """Reads transactions and keeps their rows until they are taken. Used by one thread at a time.
 
     The buffer is frames: a length of four bytes, most significant first, and a `pgoutput` message. Cells are texts.
-    Rows in blocks of streamed transactions are gathered as others are: feed such blocks once their transaction is known
-    to be committed. After an error is raised what was gathered is sound, and nothing behind it can be fed.
+    Transactions are committed ones (see `blocks.py` for others). After an error is raised what was gathered is sound,
+    and nothing behind it can be fed.
     """
 
     @abstractmethod
@@ -197,7 +190,7 @@ class Gatherer(ABC):
     @property
     @abstractmethod
     def open(self) -> Event | None:
-        """The transaction or block feeding stands in, as of now (its end is not known)."""
+        """The transaction feeding stands in, as of now (its end is not known)."""
 
     @property
     @abstractmethod

@@ -40,13 +40,13 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 3
+INTERFACE = 4
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
 _NO_KIND = 256
 
-_EVENT = struct.Struct("=IIIxxxxQQQqQ")
+_EVENT = struct.Struct("=IIQQQqQ")
 _DELETES, _PUTS, _PATCH, _MOVED, _INSERTS = 1, 2, 3, 4, 9
 _ROW_NUMBERS = pa.schema([("row", pa.int64())])
 
@@ -59,7 +59,7 @@ class _Fed(ctypes.Structure):
     _fields_ = [
         ("consumed", ctypes.c_uint64),
         *((name, ctypes.c_uint32) for name in ("stop", "oid", "kind", "fault")),
-        *((name, ctypes.c_uint64) for name in ("length", "a", "b", "message_at", "message_length", "body_from")),
+        *((name, ctypes.c_uint64) for name in ("length", "a", "b", "message_at", "message_length")),
     ]
 
 
@@ -106,7 +106,7 @@ def binding() -> ctypes.CDLL:
         raise Unusable(f"{LIBRARY.name} was built from another version; build it again")
     number, long, size, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p
     for name, answer, arguments in (
-        ("tg_open", pointer, [number]),
+        ("tg_open", pointer, []),
         ("tg_close", None, [pointer]),
         ("tg_resume", number, [pointer, long, long, long]),
         ("tg_shape", number, [pointer, number, number, pointer, size, number]),
@@ -118,6 +118,8 @@ def binding() -> ctypes.CDLL:
         ("tg_drain_open", pointer, [pointer, number]),
         ("tg_drain_close", None, [pointer]),
         ("tg_drain", number, [pointer, pointer, size, pointer]),
+        ("tg_walk", number, [pointer, size, number, pointer]),
+        ("tg_strip", number, [pointer, size, pointer, size, pointer]),
         ("tg_copy_open", pointer, []),
         ("tg_copy_close", None, [pointer]),
         ("tg_copy", number, [pointer, pointer, size, long, long, pointer]),
@@ -128,11 +130,11 @@ def binding() -> ctypes.CDLL:
 
 
 class NativeGatherer(Gatherer):
-    """`streams`: messages of streamed transactions are let in. Raises `FileNotFoundError`, `Unusable` as `binding`."""
+    """Raises `FileNotFoundError`, `Unusable` as `binding`."""
 
-    def __init__(self, *, streams: bool = False) -> None:
+    def __init__(self) -> None:
         self._library = binding()
-        self._handle = self._library.tg_open(streams)
+        self._handle = self._library.tg_open()
         if not self._handle:
             raise _failed()
         weakref.finalize(self, self._library.tg_close, self._handle)
@@ -171,9 +173,7 @@ class NativeGatherer(Gatherer):
             raise _malformed(fed)
         met: Relation | Truncate | None = None
         if stop in (Stop.RELATION, Stop.TRUNCATE):
-            at = start + fed.message_at
-            message = held.slice(at, fed.message_length).to_pybytes()
-            found = pgoutput.decode(message[:1] + message[fed.body_from :])
+            found = pgoutput.decode(held.slice(start + fed.message_at, fed.message_length).to_pybytes())
             met = found if isinstance(found, Relation | Truncate) else None
         return Fed(fed.consumed, self._events(), stop, met, fed.oid if stop is Stop.UNSHAPED else 0)
 
@@ -270,8 +270,8 @@ def _imported(group: _Taken, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _event(kind: int, *values: int) -> Event:
-    xid, subxid, transaction, commit_lsn, end_lsn, at_us, changes = values
-    return Event(EventKind(kind), xid, subxid, transaction, commit_lsn, end_lsn, at_us + EPOCH_US, changes)
+    xid, transaction, commit_lsn, end_lsn, at_us, changes = values
+    return Event(EventKind(kind), xid, transaction, commit_lsn, end_lsn, at_us + EPOCH_US, changes)
 
 
 def _malformed(fed: _Fed) -> Malformed:

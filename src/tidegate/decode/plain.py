@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tidegate.decode import pgoutput, stream
+from tidegate.decode import pgoutput
 from tidegate.decode.fault import Contradiction, Fault, Malformed
 from tidegate.decode.gatherer import (
     BYTES_MAX,
@@ -52,10 +52,9 @@ class _Halt(NamedTuple):
 
 
 class PlainGatherer(Gatherer):
-    """`streams`: messages of streamed transactions are let in."""
+    """The readable one."""
 
-    def __init__(self, *, streams: bool = False) -> None:
-        self._streams = streams
+    def __init__(self) -> None:
         self._resumed = (0, 0, 0)
         self._relations: dict[int, _Gathered] = {}
         self._held: list[int] = []
@@ -143,10 +142,6 @@ class PlainGatherer(Gatherer):
 
     def _message(self, message: bytes, limits: Limits) -> _Halt | None:
         """None: go on. Raises `Malformed`."""
-        if self._streams and message[:1] and message[:1] in stream.KINDS:
-            return self._streamed(message, limits)
-        if self._open is not None and self._open.kind is EventKind.STREAM_START:
-            message = stream.stripped(message)
         event = pgoutput.decode(message)
         match event:
             case RowChange():
@@ -165,18 +160,22 @@ class PlainGatherer(Gatherer):
         return None
 
     def _begin(self, begin: Begin, message: bytes) -> None:
-        self._enter(EventKind.BEGIN, begin.xid, message, begin.commit_lsn, begin.committed_at_us)
+        if self._open is not None:
+            raise Contradiction(message, Fault.PLACE)
+        at_us, number = begin.committed_at_us, self._transactions
+        self._open = Event(EventKind.BEGIN, begin.xid, number, begin.commit_lsn, 0, at_us, 0)
+        self._transactions += 1
         lsn, inside, changes = self._resumed
         self._skip = changes if begin.commit_lsn == inside else 0
         if begin.commit_lsn < lsn:
             self._skip = COUNT_MAX
 
     def _commit(self, commit: Commit, message: bytes, limits: Limits) -> _Halt | None:
-        done = self._inside(message, EventKind.BEGIN)
+        done = self._inside(message)
         if done.changes < self._skip < COUNT_MAX:
             raise Contradiction(message, Fault.FEWER)
         self._events.append(done._replace(kind=EventKind.COMMIT, end_lsn=commit.end_lsn))
-        self._leave()
+        self._open, self._skip = None, 0
         return self._room(limits)
 
     def _change(self, change: RowChange, message: bytes, limits: Limits) -> _Halt | None:
@@ -207,41 +206,10 @@ class PlainGatherer(Gatherer):
         self._changes += 1
         self._bytes += size_bytes
 
-    def _streamed(self, message: bytes, limits: Limits) -> _Halt | None:
-        event = stream.decode(message)
-        match event:
-            case stream.StreamStart(xid):
-                self._enter(EventKind.STREAM_START, xid, message)
-                self._events.append(self._inside(message))
-            case stream.StreamStop():
-                self._events.append(self._inside(message, EventKind.STREAM_START)._replace(kind=EventKind.STREAM_STOP))
-                self._leave()
-            case stream.StreamCommit(xid, commit_lsn, end_lsn, at_us):
-                self._outside(message)
-                self._events.append(Event(EventKind.STREAM_COMMIT, xid, 0, 0, commit_lsn, end_lsn, at_us, 0))
-                return self._room(limits)
-            case stream.StreamAbort(xid, subxid, lsn, at_us):
-                self._outside(message)
-                self._events.append(Event(EventKind.STREAM_ABORT, xid, subxid, 0, lsn, 0, at_us, 0))
-        return None
-
     # --- the place among transactions ---
 
-    def _enter(self, kind: EventKind, xid: int, message: bytes, commit_lsn: int = 0, at_us: int = 0) -> None:
-        self._outside(message)
-        self._open = Event(kind, xid, 0, self._transactions, commit_lsn, 0, at_us, 0)
-        self._skip = 0
-        self._transactions += 1
-
-    def _leave(self) -> None:
-        self._open, self._skip = None, 0
-
-    def _outside(self, message: bytes) -> None:
-        if self._open is not None:
-            raise Contradiction(message, Fault.PLACE)
-
-    def _inside(self, message: bytes, kind: EventKind | None = None) -> Event:
-        if self._open is None or (kind is not None and self._open.kind is not kind):
+    def _inside(self, message: bytes) -> Event:
+        if self._open is None:
             raise Contradiction(message, Fault.PLACE)
         return self._open
 

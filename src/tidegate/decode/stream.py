@@ -1,8 +1,7 @@
 """Messages of transactions that are sent before they are committed: bytes in, events out.
 
-Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 2 to 4. Between Stream Start
-and Stream Stop messages about rows have a transaction's number behind their first byte. Malformed bytes raise
-`Malformed`.
+Format: PostgreSQL documentation, "Logical Replication Message Formats", protocol versions 2 to 4. What stands between
+Stream Start and Stream Stop is in `blocks.py`. Malformed bytes raise `Malformed`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from tidegate.decode.pgoutput import EPOCH_US
 
 class StreamStart(NamedTuple):
     xid: int
+    first: bool
+    """Whether it is the transaction's first block."""
 
 
 class StreamStop(NamedTuple):
@@ -45,8 +46,10 @@ _COMMIT = struct.Struct(">IBQQq")
 _ABORT = struct.Struct(">II")
 _ABORTED = struct.Struct(">Qq")
 
+_BEGIN = struct.Struct(">cQqI")
+_COMMITTED = struct.Struct(">cBQQq")
+
 KINDS = b"SEcA"
-_PREFIXED = b"RIUDT"
 
 
 def decode(message: bytes) -> StreamMessage:
@@ -55,8 +58,8 @@ def decode(message: bytes) -> StreamMessage:
     found: StreamMessage
     try:
         if kind == b"S":
-            xid, _ = _START.unpack_from(message, 1)
-            found, size = StreamStart(xid), 1 + _START.size
+            xid, first = _START.unpack_from(message, 1)
+            found, size = StreamStart(xid, bool(first)), 1 + _START.size
         elif kind == b"E":
             found = StreamStop()
         elif kind == b"c":
@@ -80,6 +83,8 @@ def _abort(message: bytes) -> tuple[StreamAbort, int]:
     return StreamAbort(xid, subxid, lsn, at_us + EPOCH_US), size + _ABORTED.size
 
 
-def stripped(message: bytes) -> bytes:
-    """A message inside a block, without the transaction's number."""
-    return message[:1] + message[5:] if message[:1] and message[:1] in _PREFIXED else message
+def ends(commit: StreamCommit) -> tuple[bytes, bytes]:
+    """The messages with which the transaction begins and ends where it is sent once it is committed."""
+    at_us = commit.at_us - EPOCH_US
+    begin = _BEGIN.pack(b"B", commit.commit_lsn, at_us, commit.xid)
+    return begin, _COMMITTED.pack(b"C", 0, commit.commit_lsn, commit.end_lsn, at_us)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tidegate.connect.source import ChunkMark, ChunkReader
+from tidegate.connect.spool import BatchSpool, BlockSpool
 from tidegate.engine.handoff import Chunk, TableCopy
-from tidegate.engine.spool import BatchSpool, BlockSpool
 from tidegate.faultpoint import crossing
 from tidegate.model.schema import TableSchema
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tidegate.connect.capability import WriteMode
+from tidegate.connect.spool import BlockSpool
 from tidegate.connect.target import Append, Clear, KeyRange, Step, TargetTable
 from tidegate.engine.copy import ChunkRead, Copier, Stage
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
@@ -12,7 +13,6 @@ from tidegate.engine.joining import Joiner
 from tidegate.engine.opening import planned_copy, prepare
 from tidegate.engine.partitions import first_look
 from tidegate.engine.running import Running
-from tidegate.engine.spool import BlockSpool
 from tidegate.engine.writer import stamped
 from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
 from tidegate.faultpoint import crossing

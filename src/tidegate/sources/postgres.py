@@ -257,6 +257,8 @@ class PostgresSource(Source):
         version = self._connection().info.server_version // 10_000
         spoken = protocol or (4 if version >= 16 else 3 if version >= 15 else 2)
         options = {"proto_version": str(spoken), "publication_names": f"tidegate_{run}"}
+        if spoken >= 2 and self.config.stream_transactions:
+            options["streaming"] = "on"
         if version >= 16:
             options["origin"] = "any"
         until = time.monotonic() + SLOT_FREE_DEADLINE_S

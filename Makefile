@@ -16,6 +16,9 @@ SCALE ?= full
 STEPS ?= 500000
 
 .DEFAULT_GOAL := help
+
+# Workers and servers start by the hundred: none of them should compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo native test check crash lifecycle soak saboteurs bench format docs lock servers clean
 
 help: ## Say what there is
@@ -40,8 +43,8 @@ check: $(PYTHON_READY) ## Lint, format check, strict type check, layer rule
 	@$(VENV) -m mypy
 	@$(VENV) -m pytest tests/unit/test_layers.py
 
-crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one): deaths, cuts and pauses, then an audit
-	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --results bench/results
+crash: $(PYTHON_READY) $(SERVERS_READY) ## Attack it for MINUTES=60 (SEED=… repeats one; LONG=1 until 5,000 deaths): then an audit
+	@$(VENV) -m tidegate.testing.crash --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) --results bench/results
 
 lifecycle: $(PYTHON_READY) $(SERVERS_READY) ## Drive the lifecycle's state machine for STEPS=500000 (SEED=… repeats one)
 	@PYTHONPATH=tests $(VENV) -m lifecycle.campaign --steps $(STEPS) $(if $(SEED),--seed $(SEED)) --results bench/results

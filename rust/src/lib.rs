@@ -1,4 +1,4 @@
-//! The C interface of Tidegate's decoder; `decode/native.py` is its only caller.
+//! The C interface of Tidegate's decoder; `decode/native.py` and `decode/copying.py` are its only callers.
 //!
 //! A gatherer is used by one thread at a time. Every function catches what might panic in it and answers `FAILED`, then
 //! and ever after. Only the pointers are trusted; no bytes are.
@@ -6,6 +6,8 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
 mod arrow;
+mod civil;
+mod copy;
 mod drain;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -25,11 +27,12 @@ use std::ptr::null;
 use std::slice::from_raw_parts;
 
 use crate::arrow::{ArrowArray, Group};
+use crate::copy::Column;
 use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
@@ -252,6 +255,80 @@ pub unsafe extern "C" fn tg_drain_close(drain: *mut Drain) {
 pub unsafe extern "C" fn tg_drain(drain: *mut Drain, connection: *mut c_void, limit: usize, gulp: *mut Gulp) -> u32 {
     let (Some(drain), Some(gulp)) = (drain.as_mut(), gulp.as_mut()) else { return FAILED };
     catch_unwind(AssertUnwindSafe(|| *gulp = drain.drain(connection, limit))).map_or(FAILED, |()| DONE)
+}
+
+/// A column of an Arrow string array, whose buffers the caller keeps.
+#[repr(C)]
+pub struct Texts {
+    form: u32,
+    validity: *const u8,
+    validity_length: u64,
+    offsets: *const i32,
+    offsets_length: u64,
+    data: *const u8,
+    data_length: u64,
+    first: u64,
+}
+
+/// The bytes of the last `tg_copy`, valid until the next.
+#[repr(C)]
+pub struct Copied {
+    bytes: *const u8,
+    length: u64,
+}
+
+/// Null if it cannot be had.
+#[no_mangle]
+pub extern "C" fn tg_copy_open() -> *mut Vec<u8> {
+    catch_unwind(|| Box::into_raw(Box::<Vec<u8>>::default())).unwrap_or(std::ptr::null_mut())
+}
+
+/// # Safety
+/// `copying` came from `tg_copy_open` and is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn tg_copy_close(copying: *mut Vec<u8>) {
+    if !copying.is_null() {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(copying))));
+    }
+}
+
+/// `REFUSED` if a text is not in the plainest form of its type.
+///
+/// # Safety
+/// `copying` is open, `columns` points to `width` structs whose buffers do not change meanwhile, `copied` to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_copy(
+    copying: *mut Vec<u8>,
+    columns: *const Texts,
+    width: usize,
+    from: u64,
+    to: u64,
+    copied: *mut Copied,
+) -> u32 {
+    let (Some(out), Some(copied)) = (copying.as_mut(), copied.as_mut()) else { return FAILED };
+    let texts = given(columns, width);
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let columns: Vec<Column> = texts
+            .iter()
+            .map(|texts| Column {
+                form: texts.form,
+                validity: (!texts.validity.is_null()).then(|| given(texts.validity, texts.validity_length as usize)),
+                offsets: given(texts.offsets, texts.offsets_length as usize),
+                data: given(texts.data, texts.data_length as usize),
+                first: texts.first as usize,
+            })
+            .collect();
+        out.clear();
+        copy::encode(&columns, from as usize, to as usize, out)
+    }));
+    match done {
+        Ok(Ok(())) => {
+            *copied = Copied { bytes: out.as_ptr(), length: out.len() as u64 };
+            DONE
+        }
+        Ok(Err(_)) => REFUSED,
+        Err(_) => FAILED,
+    }
 }
 
 #[cfg(test)]

@@ -295,3 +295,29 @@ def test_the_token_is_never_printed(driven: Api) -> None:
     running(driven)
     for words in (["ops"], ["status", TASK, "--json"], ["stop", "nobody"], ["--help"]):
         assert driven.token not in tidegate(driven, *words).output
+
+
+# --- the machine ---
+
+
+def test_the_doctor_looks_at_the_machine_and_its_server(stocked: Api, tmp_path: Path) -> None:
+    found = data(tidegate(stocked, "doctor", "--json", TIDEGATE_DATA_DIR=str(tmp_path / "new")))
+    levels = {one["name"]: one["level"] for one in found["findings"]}
+    assert found["ok"]
+    assert levels["server"] == levels["data directory"] == "good"
+    assert levels.keys() >= {"decoder", "connectors", "open files"}
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(stocked: Api, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    said = tidegate(stocked, "doctor", TIDEGATE_DATA_DIR=str(tmp_path / "taken"), TIDEGATE_TOKEN="another")
+    assert said.exit_code == 3
+    assert "cannot be written to" in said.stdout
+    assert "TIDEGATE_DATA_DIR" in said.stdout
+    assert "2 of 5 wrong" in said.stdout
+
+
+def test_the_doctor_says_which_decoder_there_is(stocked: Api) -> None:
+    found = data(tidegate(stocked, "doctor", "--json", TIDEGATE_DECODE="python"))
+    decoder = next(one for one in found["findings"] if one["name"] == "decoder")
+    assert (decoder["level"], decoder["found"]) == ("could be better", "Python decoder: TIDEGATE_DECODE asks for it")

@@ -215,6 +215,44 @@ def test_row_level_security_cannot_hide_rows_from_a_delete(
     limited.close()
 
 
+@pytest.mark.parametrize("step", ["append", "inserts", "puts"])
+def test_a_column_changed_between_two_writes_still_gets_the_values(
+    step: str, run: PostgresTarget, server: PostgresServer
+) -> None:
+    """Bytes of the type it had would be read as other numbers."""
+    whole = DataType(Kind.INT32, "integer")
+    points = TableSchema(
+        TableName("public", "points"), (Column("id", whole, False), Column("n", whole)), ("id",), "postgres"
+    )
+    table = TargetTable("shop", "points", points, WriteMode.UPSERT)
+    run.prepare(table, create=True, replace=False)
+    rows = batch(("id", "n"), *((str(n), str(n)) for n in range(500)))
+    write = Append(table, [rows]) if step == "append" else Net(table, **{step: rows})
+    run.write([write], Progress("1"))
+    server.execute("TRUNCATE shop.points; ALTER TABLE shop.points ALTER n TYPE real", DATABASE)
+    run.write([write], Progress("2"))
+    found = server.execute("SELECT count(*), sum(n)::text FROM shop.points", DATABASE)
+    assert found == [(500, "124750")]
+
+
+def test_rows_that_pass_through_are_refused_by_columns_changed_meanwhile(
+    run: PostgresTarget, server: PostgresServer
+) -> None:
+    whole = DataType(Kind.INT32, "integer")
+    points = TableSchema(TableName("public", "points"), (Column("n", whole, False),), ("n",), "postgres")
+    table = TargetTable("shop", "points", points, WriteMode.UPSERT)
+    run.prepare(table, create=True, replace=False)
+    with server.connect(DATABASE) as connection:
+        query = "COPY (SELECT generate_series(1, 9)) TO STDOUT (FORMAT binary)"
+        with connection.cursor() as cursor, cursor.copy(query) as copy:
+            blocks = [bytes(block) for block in copy]
+    run.write([Append(table, [], blocks, 9)], Progress("1"))
+    server.execute("TRUNCATE shop.points; ALTER TABLE shop.points ALTER n TYPE real", DATABASE)
+    with pytest.raises(TargetMisfit, match=r"shop\.points"):
+        run.write([Append(table, [], blocks, 9)], Progress("2"))
+    assert server.execute("SELECT count(*) FROM shop.points", DATABASE) == [(0,)]
+
+
 def test_a_user_without_privileges_is_told_which(config: PostgresConfig, server: PostgresServer) -> None:
     limited = PostgresTarget(config.model_copy(update={"user": a_role(server)}))
     assert {check.name: check.code for check in limited.check() if not check.ok} == {
@@ -400,8 +438,8 @@ def test_a_table_that_others_refer_to_is_cleared_by_deleting(run: PostgresTarget
 
 def test_a_duplicate_is_refused_by_its_constraints_name_and_without_its_value(run: PostgresTarget) -> None:
     with pytest.raises(TargetValueRefused, match=r"shop\.orders.*orders_pkey") as refusal:
-        run.write([Append(orders(), [batch(("id",), ("77",), ("77",))])], Progress("2"))
-    assert "77" not in str(refusal.value)
+        run.write([Append(orders(), [batch(("id",), ("770077",), ("770077",))])], Progress("2"))
+    assert "770077" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["é" * 32, "x" * 64])

@@ -55,10 +55,12 @@ DOORS: dict[str, set[str]] = {
     },
     # Which settings of a data source are secrets.
     "tidegate.server.catalog": {"tidegate.connect.config"},
-    # Where a server is put together: what looks at sources and targets for it is the engine's.
-    "tidegate.server.service": {"tidegate.engine.preflight"},
-    # `tidegate server` is the one command that is not a client.
+    # Where a server is put together: what looks at sources and targets for it is the engine's; its log says which
+    # decoder its workers have.
+    "tidegate.server.service": {"tidegate.engine.preflight", "tidegate.decode.choice"},
+    # `tidegate server` and `tidegate doctor` are the commands that are not clients.
     "tidegate.cli.serving": {"tidegate.server.service"},
+    "tidegate.cli.doctor": {"tidegate.decode.choice"},
 }
 
 LINES_MAX = 600

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import tidegate
-from tidegate.cli import datasources, definitions, operations, serving, verify, views
+from tidegate.cli import datasources, definitions, doctor, operations, serving, verify, views
 from tidegate.cli.command import AsJson, Session, Token, Url, Wishes, command
 from tidegate.errors import EnvironmentLacking
 
@@ -53,6 +53,7 @@ operations.add(app)
 definitions.add(app)
 app.add_typer(datasources.app, name="datasource", rich_help_panel="Define")
 serving.add(app)
+doctor.add(app)
 
 
 @command(app, rich_help_panel="Serve")

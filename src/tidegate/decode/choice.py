@@ -22,10 +22,11 @@ class Choice:
         return f"{'compiled' if self.native else 'Python'} decoder: {self.reason}"
 
 
-def which() -> Choice:
-    """What `TIDEGATE_DECODE` (`native` or `python`) asks for; without it, or with `auto`, the compiled one where it is
-    built. Raises `SettingInvalid`, and `EnvironmentLacking` if the compiled one is asked for and cannot be had."""
-    asked = os.environ.get(VARIABLE) or "auto"
+def which(asked: str = "") -> Choice:
+    """What is asked for (by default by `TIDEGATE_DECODE`): `native` or `python`; without it, or with `auto`, the
+    compiled one where it is built. Raises `SettingInvalid`, and `EnvironmentLacking` if the compiled one is asked for
+    and cannot be had."""
+    asked = asked or os.environ.get(VARIABLE) or "auto"
     if asked not in ("auto", "native", "python"):
         raise SettingInvalid(f"{VARIABLE} must be one of auto, native, python")
     if asked == "python":

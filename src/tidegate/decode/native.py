@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 2
+INTERFACE = 3
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
@@ -118,6 +118,9 @@ def binding() -> ctypes.CDLL:
         ("tg_drain_open", pointer, [pointer, number]),
         ("tg_drain_close", None, [pointer]),
         ("tg_drain", number, [pointer, pointer, size, pointer]),
+        ("tg_copy_open", pointer, []),
+        ("tg_copy_close", None, [pointer]),
+        ("tg_copy", number, [pointer, pointer, size, long, long, pointer]),
     ):
         function = getattr(found, name)
         function.restype, function.argtypes = answer, arguments

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tidegate import faultpoint
+from tidegate.decode.choice import which
 from tidegate.engine import preflight
 from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
 from tidegate.logs import configure
@@ -184,6 +185,7 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     with sole(settings.data_dir) as reached_at, listen(settings.host, settings.port) as bound:
         url = url_of(bound)
         reached_at(url)
+        log.info("server.decodes", how=str(which(settings.decode)))
         machinery = Machinery(settings, url)
         try:
             token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))

@@ -3,7 +3,7 @@ that a few statements then merge. Nothing here begins or ends a transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Any, TypeGuard
@@ -11,28 +11,15 @@ from typing import Any, TypeGuard
 import psycopg
 import pyarrow as pa
 from psycopg import sql
-from pyarrow import csv
 
 from tidegate.connect.moved import MovedRows, together
 from tidegate.connect.postgres import quote, quoted
 from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
 from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, TargetValueRefused
-from tidegate.targets.postgres.catalog import ExistingTable, existing
+from tidegate.targets.postgres.catalog import ExistingTable, existing, same_bytes
+from tidegate.targets.postgres.sending import BINARY_ROWS_MIN, Forms, Sending, forms_of
 
-_COPY_BYTES = 1 << 20
 _MOST_STAGES = 1000
-
-_CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
-"""NULL is nothing at all, every value is quoted: so an empty text, a line break or `\\.` can only be a value."""
-
-
-def encoded(batch: pa.RecordBatch) -> Iterator[memoryview]:
-    """The batch as CSV, in pieces of about a megabyte."""
-    rows = max(1, batch.num_rows * _COPY_BYTES // max(1, batch.nbytes))
-    for start in range(0, batch.num_rows, rows):
-        out = pa.BufferOutputStream()
-        csv.write_csv(batch.slice(start, rows), out, _CSV)
-        yield memoryview(out.getvalue())
 
 
 class CopyFailed(Exception):
@@ -45,11 +32,17 @@ class CopyFailed(Exception):
         self.columns = tuple(columns)
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    name: str
+    forms: Forms | None
+
+
 @dataclass(slots=True)
 class Stages:
     """The temporary tables of one connection: made once per shape, emptied by every commit."""
 
-    names: dict[tuple[str, ...], str] = field(default_factory=dict)
+    names: dict[tuple[str, ...], Stage] = field(default_factory=dict)
     unsure: list[tuple[str, ...]] = field(default_factory=list)
     """Made in the open transaction; a rollback takes them away again."""
     filled: set[str] = field(default_factory=set)
@@ -75,6 +68,7 @@ class Applier:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
         self._stages = Stages()
+        self._sending = Sending()
         self._tables: dict[tuple[str, str], ExistingTable] = {}
         self._crossed: set[tuple[str, str]] = set()
         """Tables in which rows stood in each other's way when they came by several statements."""
@@ -128,19 +122,20 @@ class Applier:
     # --- append ---
 
     def _append(self, cursor: psycopg.Cursor[Any], step: Append) -> None:
-        into = quoted(step.table.schema, step.table.name)
         if step.blocks is not None:
-            self._pass(cursor, step.table, into, step.blocks, step.blocks_rows)
+            self._pass(cursor, step.table, step.blocks, step.blocks_rows)
             return
         rows = (batch for batch in step.rows if batch.num_rows)
         for _, alike in groupby(rows, key=lambda batch: tuple(batch.schema.names)):
-            self._copy(cursor, step.table, into, alike)
+            self._copy_straight(cursor, step.table, alike)
 
-    def _pass(
-        self, cursor: psycopg.Cursor[Any], table: TargetTable, into: str, blocks: Iterable[bytes], rows: int
-    ) -> None:
+    def _pass(self, cursor: psycopg.Cursor[Any], table: TargetTable, blocks: Iterable[bytes], rows: int) -> None:
         """Blocks of COPY's binary form as they are."""
-        names = table.source.names
+        into, names = quoted(table.schema, table.name), table.source.names
+        _hold(cursor, into)
+        found = existing(cursor, table.schema, table.name)
+        if found is None or not same_bytes(table, found):  # I6: other types would read these bytes as other values
+            raise TargetMisfit(f"{table}: its columns were changed while rows were on their way", table=str(table))
         try:
             with cursor.copy(f"COPY {into} ({_list(names)}) FROM STDIN (FORMAT binary)") as copy:
                 for block in blocks:
@@ -149,24 +144,34 @@ class Applier:
             raise CopyFailed(table, names, error) from error
         _all_taken(table, cursor.rowcount, rows)
 
-    def _copy(
-        self, cursor: psycopg.Cursor[Any], table: TargetTable, into: str, batches: Iterable[pa.RecordBatch]
-    ) -> int:
-        """COPY batches of the same columns into `into`; returns how many rows went in, which is all of them."""
+    def _copy_straight(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, batches: Iterable[pa.RecordBatch]
+    ) -> None:
+        """Into the table itself, whose columns may have been changed since anybody looked."""
+        into = quoted(table.schema, table.name)
         batches = iter(batches)
         first = next(batches)
-        names = first.schema.names
-        sent = 0
+        forms = None
+        if self._sending.binary and first.num_rows >= BINARY_ROWS_MIN:
+            _hold(cursor, into)  # I6: other types would read the bytes as other values
+            forms = forms_of(cursor, into)
+        self._copy(cursor, table, into, first.schema.names, chain((first,), batches), forms)
+
+    def _copy(
+        self,
+        cursor: psycopg.Cursor[Any],
+        table: TargetTable,
+        into: str,
+        names: Sequence[str],
+        batches: Iterable[pa.RecordBatch],
+        forms: Forms | None,
+    ) -> None:
+        """COPY batches of these columns into `into`: all of them, or it raises."""
         try:
-            with cursor.copy(f"COPY {into} ({_list(names)}) FROM STDIN (FORMAT csv)") as copy:
-                for batch in chain((first,), batches):
-                    sent += batch.num_rows
-                    for piece in encoded(batch):
-                        copy.write(piece)
+            sent, taken = self._sending.send(cursor, into, names, batches, forms)
         except psycopg.Error as error:
             raise CopyFailed(table, names, error) from error
-        _all_taken(table, cursor.rowcount, sent)
-        return sent
+        _all_taken(table, taken, sent)
 
     # --- the net change of upsert ---
 
@@ -190,7 +195,7 @@ class Applier:
             if _has_rows(patch):
                 self._patch(cursor, table, patch)
         if direct and _has_rows(step.inserts):
-            self._copy(cursor, table, quoted(table.schema, table.name), [step.inserts])
+            self._copy_straight(cursor, table, [step.inserts])
 
     def _update(self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str]) -> int:
         """Replace the rows that are there; how many those were."""
@@ -281,21 +286,27 @@ class Applier:
         shape = (table.schema, table.name, place, *names)
         stage = self._stages.names.get(shape)
         if stage is None:
-            self._stages.made += 1
-            stage = f"pg_temp.tidegate_{self._stages.made}"
             columns = ", ".join(f"{quote((renamed or {}).get(name, name))} AS {quote(name)}" for name in names)
-            cursor.execute(
-                f"CREATE TEMPORARY TABLE {stage.removeprefix('pg_temp.')} ON COMMIT DELETE ROWS AS "
-                f"SELECT {columns} FROM {quoted(table.schema, table.name)} WITH NO DATA"
-            )
+            stage = self._made(cursor, f"SELECT {columns} FROM {quoted(table.schema, table.name)}")
             self._stages.names[shape] = stage
             self._stages.unsure.append(shape)
-        elif stage in self._stages.filled:
-            cursor.execute(f"DELETE FROM {stage}")
-        self._stages.filled.add(stage)
+        elif stage.name in self._stages.filled:
+            cursor.execute(f"DELETE FROM {stage.name}")
+        self._stages.filled.add(stage.name)
         if batches:
-            self._copy(cursor, table, stage, batches)
-        return stage
+            self._copy(cursor, table, stage.name, names, batches, stage.forms)
+        return stage.name
+
+    def _made(self, cursor: psycopg.Cursor[Any], like: str) -> Stage:
+        self._stages.made += 1
+        name = f"tidegate_{self._stages.made}"
+        cursor.execute(f"CREATE TEMPORARY TABLE {name} ON COMMIT DELETE ROWS AS {like} WITH NO DATA")
+        return Stage(f"pg_temp.{name}", forms_of(cursor, f"pg_temp.{name}") if self._sending.binary else None)
+
+
+def _hold(cursor: psycopg.Cursor[Any], into: str) -> None:
+    """Until the transaction ends nobody changes the table's columns."""
+    cursor.execute(f"LOCK TABLE ONLY {into} IN ROW EXCLUSIVE MODE")
 
 
 def _has_rows(batch: pa.RecordBatch | None) -> TypeGuard[pa.RecordBatch]:

@@ -10,9 +10,14 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from tidegate.testing.crash.campaign import ROUND_S, Campaign, commit, random_seed, tell
+from tidegate.testing.crash.campaign import ROUND_S, Campaign, commit, long_enough, random_seed, tell
+from tidegate.testing.crash.fire import Tally
+
+LONG_TIMES = 2
+"""A long run ends after so many times the minutes asked for, whatever it has done."""
 
 
 def main() -> int:
@@ -20,12 +25,21 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=None, help="what every random choice follows from")
     parser.add_argument("--round-seconds", type=float, default=ROUND_S)
+    parser.add_argument(
+        "--long", action="store_true", help="not only for so long, but until all that a long run is to do was done"
+    )
     parser.add_argument("--results", type=Path, help="folder for crash-<date>-<commit>.json; else standard output")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random_seed()
     folder = Path(tempfile.mkdtemp(prefix="tidegate-crash-"))
-    tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}")
-    result = Campaign(folder, seed, round_s=given.round_seconds, told=tell).run(given.minutes)
+    tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}{' --long' * given.long}")
+    campaign = Campaign(folder, seed, round_s=given.round_seconds, steers=given.long, told=tell)
+    began = time.monotonic()
+
+    def enough(tally: Tally) -> bool:
+        return time.monotonic() - began >= given.minutes * 60 and (not given.long or long_enough(tally))
+
+    result = campaign.run(given.minutes * (LONG_TIMES if given.long else 1), enough)
     said = json.dumps(result.as_json(at := commit()), indent=1, ensure_ascii=False)
     if given.results is not None:
         given.results.mkdir(parents=True, exist_ok=True)

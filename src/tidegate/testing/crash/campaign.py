@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tidegate.faultpoint import POINTS
 from tidegate.testing.crash.fire import Tally, Tormentor
 from tidegate.testing.crash.history import Findings, History
 from tidegate.testing.crash.stage import Stage
@@ -40,8 +41,46 @@ WEIGHTS: Mapping[str, float] = {
     "server_crash": 3.8,
     "copy_again": 4.5,
 }
+# What of each a long run is to have done, and at every fault point.
+LONG: Mapping[str, int] = {
+    "kills": 5000,
+    "pauses": 1000,
+    "forced_pauses": 1000,
+    "zombies": 200,
+    "wire_cuts": 3000,
+    "server_crashes": 200,
+}
+LONG_POINT = 30
+_COUNTED_AS = {
+    "kill": "kills",
+    "kill_at_point": "kills",
+    "kill_twice": "kills",
+    "pause": "pauses",
+    "forced_pause": "forced_pauses",
+    "zombie": "zombies",
+    "wire_cut": "wire_cuts",
+    "server_crash": "server_crashes",
+}
+_STEERED_LEAST, _STEERED_MOST = 0.2, 3.0
 TRANSACTIONS_MIN_S = 2.0
 """A round whose source saw fewer transactions a second than this has shown nothing."""
+
+
+def long_enough(tally: Tally) -> bool:
+    """Whether all of `LONG` was done."""
+    return all(tally.counts[kind] >= least for kind, least in LONG.items()) and all(
+        tally.points[point] >= LONG_POINT for point in POINTS
+    )
+
+
+def steered(weights: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, float]:
+    """More often what is furthest from `LONG`, so that all of it is reached at about the same time."""
+    left = {kind: max(0.0, 1 - counts.get(kind, 0) / least) for kind, least in LONG.items()}
+    mean = sum(left.values()) / len(left)
+    if not mean:
+        return dict(weights)
+    factors = {kind: min(max(left[count] / mean, _STEERED_LEAST), _STEERED_MOST) for kind, count in _COUNTED_AS.items()}
+    return {kind: weight * factors.get(kind, 1.0) for kind, weight in weights.items()}
 
 
 @dataclass(slots=True)
@@ -125,12 +164,14 @@ class Campaign:
         *,
         round_s: float = ROUND_S,
         weights: Mapping[str, float] = WEIGHTS,
+        steers: bool = False,
         load: Load | None = None,
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Everything it makes is in `folder`; `told` hears a line per round."""
+        """Everything it makes is in `folder`; `told` hears a line per round. `steers`: towards `LONG`."""
         self.folder, self.seed, self.round_s = folder, seed, round_s
-        self.weights, self.load, self.told = dict(weights), load or Load(synchronous=1, pause_s=0.02), told
+        self.weights, self.steers = dict(weights), steers
+        self.load, self.told = load or Load(synchronous=1, pause_s=0.02), told
         self.result = Result(seed, datetime.now(UTC))
 
     def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
@@ -162,8 +203,10 @@ class Campaign:
         workload.start()
         for victim in victims:
             victim.create()
+        tally = self.result.tally
+        weights = steered(self.weights, tally.counts) if self.steers else self.weights
         threads = [
-            Tormentor(stage, victim, self.result.tally, self.weights, self.seed * 100 + number * 10 + index, ending)
+            Tormentor(stage, victim, tally, weights, self.seed * 100 + number * 10 + index, ending)
             for index, victim in enumerate(victims)
         ]
         reader = threading.Thread(target=_watch, args=(victims, ending), name="reader", daemon=True)

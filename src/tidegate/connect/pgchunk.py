@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pyarrow as pa
-from psycopg import pq
-from psycopg.abc import PQGen
-from psycopg.generators import fetch_many
-from psycopg.waiting import Wait
-from pyarrow import csv
 
 from tidegate.connect import pgtypes
-from tidegate.connect.pgdrain import Drain, Gulp, State, open_drain
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, parse_lsn
+from tidegate.connect.pgrows import copied, texts
 from tidegate.connect.postgres import PostgresConfig, connect, literal, place, quote, quoted, translated
 from tidegate.connect.source import Blocks, ChunkMark, ChunkReader
 from tidegate.connect.target import KeyRange
-from tidegate.errors import SourceLogBroken, SourceStandby, SourceTableUnknown, SourceUnreachable
+from tidegate.errors import SourceStandby, SourceTableUnknown, SourceUnreachable
 from tidegate.model.schema import Kind, TableName, TableSchema
 
 LOG_END = "pg_catalog.pg_current_wal_insert_lsn()::text"
@@ -29,7 +23,6 @@ LOG_END = "pg_catalog.pg_current_wal_insert_lsn()::text"
 TIMELINE = (
     "('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::pg_catalog.bit(32)::int"
 )
-BLOCK_BYTES = 4 << 20
 LOCK_TIMEOUT_S = 5
 BINARY = "postgres binary"
 """COPY's binary form, of types whose values have the same bytes in every database."""
@@ -98,25 +91,15 @@ class PgChunk(ChunkReader):
         return schema, self._read(schema)
 
     def _read(self, schema: TableSchema) -> Iterator[pa.RecordBatch]:
-        query = self._query(schema)
-        held, size = [], 0
         try:
-            with self._open().cursor() as cursor, cursor.copy(f"{query} to stdout (format csv, force_quote *)") as copy:
-                for block in copy:
-                    held.append(block)
-                    size += len(block)
-                    if size >= BLOCK_BYTES:  # blocks are whole rows, so cutting between them cuts between rows
-                        yield from batches(b"".join(held), schema.names)
-                        held, size = [], 0
+            yield from texts(self._open(), self._select(schema), schema.names)
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
-        if held:
-            yield from batches(b"".join(held), schema.names)
         self._make_durable()
 
-    def _query(self, schema: TableSchema) -> str:
+    def _select(self, schema: TableSchema) -> str:
         columns = ", ".join(quote(name) for name in schema.names)
-        return f"copy (select {columns} from {self._relation()} t where {self._condition})"
+        return f"select {columns} from {self._relation()} t where {self._condition}"
 
     def blocks(self, form: str, expected: TableSchema) -> Blocks | None:
         facts = self._facts
@@ -126,29 +109,15 @@ class PgChunk(ChunkReader):
             schema = pgtypes.read_schema(self._open(), self._table, facts.oid)
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
-        return _Blocks(self, self._query(schema)) if schema == expected else None
+        return _Blocks(self._copied(schema)) if schema == expected else None
 
-    def _copied(self, query: str, told: Callable[[int], None]) -> Iterator[bytes]:
-        """COPY's output in large pieces, by libpq itself; `told` hears how many rows it was."""
-        connection = self._open()
+    def _copied(self, schema: TableSchema) -> Generator[bytes, None, int]:
         try:
-            with connection.cursor() as cursor, cursor.copy(f"{query} to stdout (format binary)"):
-                drain = open_drain(connection.pgconn, framed=False)
-                state = State.FULL
-                while state is State.FULL:
-                    gulp = connection.wait(_gulp(drain))
-                    state = gulp.state
-                    if gulp.frames:
-                        yield bytes(gulp.frames)
-                results = connection.wait(fetch_many(connection.pgconn)) if state is State.ENDED else []
-                if len(results) != 1:
-                    raise psycopg.OperationalError("the connection was lost while rows were read")
-                if results[0].status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(results[0])
-                told(results[0].command_tuples or 0)
+            rows = yield from copied(self._open(), f"copy ({self._select(schema)}) to stdout (format binary)")
         except psycopg.Error as error:
             raise translated(error, "source", self._config) from error
         self._make_durable()
+        return rows
 
     def _make_durable(self) -> None:
         """I3: everything the snapshot saw must outlive a crash of the server. Else the crash would undo what was seen
@@ -185,42 +154,11 @@ class PgChunk(ChunkReader):
 
 
 class _Blocks(Blocks):
-    def __init__(self, chunk: PgChunk, query: str) -> None:
-        self._chunk, self._query = chunk, query
+    def __init__(self, pieces: Generator[bytes, None, int]) -> None:
+        self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        def told(rows: int) -> None:
-            self.rows = rows
-
-        return self._chunk._copied(self._query, told)
-
-
-def _gulp(drain: Drain) -> PQGen[Gulp]:
-    """What has come, once something has. A generator of the kind that psycopg's connections wait for."""
-    while True:
-        gulp = drain.take(BLOCK_BYTES)
-        if gulp.frames or gulp.state is not State.NOTHING_MORE:
-            return gulp._replace(state=State.FULL) if gulp.state is State.NOTHING_MORE else gulp
-        yield Wait.R
-
-
-def batches(data: bytes, names: tuple[str, ...]) -> list[pa.RecordBatch]:
-    """COPY's CSV (everything but NULL quoted) as text columns. Raises `SourceLogBroken`."""
-    try:
-        table = csv.read_csv(
-            io.BytesIO(data),
-            read_options=csv.ReadOptions(use_threads=False, column_names=list(names), block_size=len(data) + 1),
-            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise SourceLogBroken("the rows of a chunk are not the text they should be") from error
-    return list(table.to_batches())
+        self.rows = yield from self._pieces
 
 
 def range_condition(table: TableSchema, keys: KeyRange | None, exactly: tuple[str, ...] | None = None) -> str:

@@ -10,7 +10,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import errors as pg
 
-from tidegate.connect.pgchunk import BLOCK_BYTES, batches
+from tidegate.connect.pgrows import texts
 from tidegate.connect.postgres import quoted
 from tidegate.errors import ComparisonEnded, NotComparable, TidegateError
 
@@ -90,19 +90,8 @@ class PgInstant:
 
     def texts(self, query: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The query's rows as text columns of these names."""
-        held: list[bytes] = []
-        size = 0
         with self.telling():
-            copying = self.connection.cursor().copy(f"copy ({query}) to stdout (format csv, force_quote *)")
-            with copying as copy:
-                for block in copy:
-                    held.append(bytes(block))
-                    size += len(block)
-                    if size >= BLOCK_BYTES:
-                        yield from batches(b"".join(held), tuple(names))
-                        held, size = [], 0
-        if held:
-            yield from batches(b"".join(held), tuple(names))
+            yield from texts(self.connection, query, names)
 
     @contextmanager
     def telling(self) -> Iterator[None]:

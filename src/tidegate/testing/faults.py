@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Faults:
         """The next process to cross `point`, once it was crossed `after` times more, does this."""
         if point not in POINTS:
             raise ValueError(f"there is no fault point {point}")
-        draft = self.folder / f"draft-{point}"
+        draft = self.folder / f"draft-{point}-{threading.get_ident()}"  # others may order the same
         draft.write_text(json.dumps({"action": action, "after": after}))
         draft.rename(self.folder / f"order-{point}")
 
@@ -159,7 +160,7 @@ class _Process:
     def _obey(self, point: str, held: Path) -> None:
         order = json.loads(held.read_text())
         if order["after"] > 0:
-            draft = self._folder / f"draft-{point}-{self._pid}"
+            draft = self._folder / f"draft-{point}-{self._pid}-{threading.get_ident()}"
             draft.write_text(json.dumps(order | {"after": order["after"] - 1}))
             held.unlink()
             draft.rename(self._folder / f"order-{point}")

@@ -65,12 +65,15 @@ format: $(PYTHON_READY) ## Format the code and mend what lint can mend
 docs: $(PYTHON_READY) ## Write the generated pages of docs/reference anew
 	@$(VENV) -m tidegate.docs docs/reference
 
-lock: $(PYTHON_READY) ## Resolve the dependencies anew and write both lock files
+lock: $(PYTHON_READY) ## Resolve the dependencies anew and write the lock files
 	@test -x .venv/uv/bin/uv || { $(VENV) -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv; }
 	@.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade pyproject.toml --extra demo --output-file requirements.lock
 	@.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
+	@for peer in dlt debezium sling; do .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade bench/peers/$$peer.in \
+	  --output-file bench/peers/$$peer.txt || exit; done
 
 servers: $(PYTHON_READY) ## Get the PostgreSQL versions the tests run on, where that failed before
 	@tools/setup.sh servers

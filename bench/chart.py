@@ -1,4 +1,4 @@
-"""Figures as a picture: how far each is from its bar and its aim."""
+"""Figures as a picture: how far each is from its bar; ratios that have none, how far from the peer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-WIDTH, ROW, LEFT, RIGHT = 860, 30, 270, 120
+WIDTH, ROW, LEFT, RIGHT = 900, 30, 270, 190
+REACHED, MISSED, PLAIN = "#2a7f62", "#c0553a", "#6b7f99"
 
 
 def drawn(figures: Sequence[dict[str, Any]]) -> str:
-    """An SVG: a row for each figure that has a bar, drawn so that all bars stand under each other."""
+    """An SVG: a row for each figure that has a bar, then for each other ratio; all bars stand under each other, and
+    where there is none, being as fast as the peer stands there."""
     shown = [one for one in figures if one["bar"]]
+    shown += [one for one in figures if not one["bar"] and one["unit"] == "×"]
     height = ROW * len(shown) + 50
     rows = "".join(_row(one, 34 + ROW * number) for number, one in enumerate(shown))
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
@@ -26,13 +29,19 @@ def drawn(figures: Sequence[dict[str, Any]]) -> str:
 
 def _row(one: dict[str, Any], y: int) -> str:
     """Its length is 1 at the bar; of what should be small, the bar divided by it."""
+    label = f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end" fill="#222">{escape(one["id"])}</text>'
+    if one["median"] is None:
+        return f'{label}<text x="{LEFT + 6}" y="{y + 14}" fill="#888">not measured</text>'
     small = one["aim"] is not None and one["aim"] < one["bar"]
-    ratio = one["bar"] / one["median"] if small else one["median"] / one["bar"]
+    bar = one["bar"] or 1.0
+    ratio = bar / one["median"] if small else one["median"] / bar
     length = min(ratio, 2.0) * (WIDTH - LEFT - RIGHT) / 2
-    colour = "#2a7f62" if ratio >= 1 else "#c0553a"
-    said = f"{one['median']:g} {one['unit']} (bar {'≤' if small else '≥'} {one['bar']:g})"
+    colour = PLAIN if not one["bar"] else REACHED if ratio >= 1 else MISSED
+    said = f"{one['median']:,.10g} {one['unit']}"
+    if one["bar"]:
+        said += f" (bar {'≤' if small else '≥'} {one['bar']:,g})"
     return (
-        f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end" fill="#222">{escape(one["id"])}</text>'
+        f"{label}"
         f'<rect x="{LEFT}" y="{y + 2}" width="{length:.1f}" height="16" rx="2" fill="{colour}"/>'
-        f'<text x="{min(LEFT + length, WIDTH - RIGHT - 60) + 6:.1f}" y="{y + 14}" fill="#222">{escape(said)}</text>'
+        f'<text x="{min(LEFT + length, WIDTH - RIGHT) + 6:.1f}" y="{y + 14}" fill="#222">{escape(said)}</text>'
     )

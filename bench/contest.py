@@ -1,4 +1,4 @@
-"""Who catches up, and what it cost: Tidegate, and PostgreSQL's own logical replication."""
+"""Who catches up, and what it cost: Tidegate, PostgreSQL's own logical replication, and Debezium's engine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from ground import RUN, SLOT, Ground, cpu_s
+from environments import PEERS, told_by
+from ground import RUN, SLOT, STEADY_CHANGES, Ground, cpu_s
 from workloads import Workload
+
+from tidegate.connect.capability import ReadMode
 
 FOLLOW = Path(__file__).parent / "follow.py"
 
 
 @dataclass
 class Outcome:
-    """Seconds of time and of processors' time; megabytes."""
+    """Seconds of time and of processors' time; megabytes. A peer that is a process of its own is a worker, too."""
 
+    amount: int = 0
+    """Rows copied, or changes done."""
     wall_s: float = 0.0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
@@ -33,27 +38,36 @@ class Outcome:
     memory_mb: float = 0.0
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {value:.2f}" for name, value in asdict(self).items() if value)
+        costs = ", ".join(f"{name} {value:.2f}" for name, value in asdict(self).items() if value and name != "amount")
+        return f"{self.amount / self.wall_s:,.0f}/s, {costs}" if self.wall_s else costs
 
 
 @contextmanager
 def following(
-    ground: Ground, workload: Workload, scale: float, *, read: str = "incremental", decoder: str = "", pace_ms: int = 20
+    ground: Ground,
+    workload: Workload,
+    scale: float,
+    *,
+    read: ReadMode = ReadMode.INCREMENTAL,
+    target: dict[str, Any] | None = None,
+    decoder: str = "",
+    pace_ms: int = 20,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker that stands ready; it begins with the first line it is given, and tells its costs after the second."""
+    """A worker that stands ready. It begins with the first line it is given, says when a full copy is there, and tells
+    its costs after the second."""
     given: dict[str, Any] = {
         "workload": workload.name,
         "scale": scale,
         "source": ground.source.config(workload.name) | {"read_pace_ms": pace_ms},
-        "target": ground.target.config("dst"),
-        "read": read,
+        "target": target or ground.target.config("dst"),
+        "read": str(read),
     }
     environment = os.environ | ({"TIDEGATE_DECODE": decoder} if decoder else {})
     pipe = subprocess.PIPE
     command = [sys.executable, FOLLOW, json.dumps(given)]
     worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
     try:
-        _line(worker)
+        told(worker)
         yield worker
     finally:
         worker.kill()
@@ -69,20 +83,24 @@ def begin(worker: subprocess.Popen[str]) -> None:
 def ended(worker: subprocess.Popen[str], outcome: Outcome) -> None:
     """What it cost. Raises `SystemExit` if it ended by itself."""
     begin(worker)
-    found = json.loads(_line(worker))
+    found = json.loads(told(worker))
     if not found["alive"]:
         raise SystemExit("the worker ended by itself")
     outcome.worker_cpu_s, outcome.memory_mb = found["cpu_s"], found["memory_mb"]
 
 
-def _line(worker: subprocess.Popen[str]) -> str:
+def told(worker: subprocess.Popen[str]) -> str:
+    """The next line it says. Raises `SystemExit` if it ended by itself."""
     assert worker.stdout is not None
-    return worker.stdout.readline()
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit("the worker ended by itself")
+    return line
 
 
 @contextmanager
-def timed(ground: Ground) -> Iterator[Outcome]:
-    outcome = Outcome()
+def timed(ground: Ground, amount: int) -> Iterator[Outcome]:
+    outcome = Outcome(amount)
     source_s, target_s, began = cpu_s(ground.source), cpu_s(ground.target), time.perf_counter()
     yield outcome
     outcome.wall_s = time.perf_counter() - began
@@ -94,7 +112,7 @@ def timed(ground: Ground) -> Iterator[Outcome]:
 def tidegate(ground: Ground, workload: Workload, scale: float, **how: Any) -> Outcome:
     """From the moment its worker may begin until the last change is at the target."""
     with ground.fresh(workload, SLOT) as connection, following(ground, workload, scale, **how) as worker:
-        with timed(ground) as outcome:
+        with timed(ground, workload.changes) as outcome:
             begin(worker)
             ground.marked(workload, connection)
         ended(worker, outcome)
@@ -119,11 +137,29 @@ def subscribed(ground: Ground, workload: Workload, options: str, connection: psy
 def subscription(ground: Ground, workload: Workload, options: str) -> Outcome:
     """From enabling a subscription until the last change is at the target."""
     with ground.fresh(workload, "native") as connection, subscribed(ground, workload, options, connection):
-        with timed(ground) as outcome:
+        with timed(ground, workload.changes) as outcome:
             connection.execute("alter subscription native enable")
             ground.marked(workload, connection)
         ground.same(workload, connection)
     return outcome
+
+
+def debezium(ground: Ground, workload: Workload) -> Outcome:
+    """The workload's first part until its mark is at the target. Starting the engine and the first fifth of the changes
+    are not counted, for its JVM is cold then; nor is what the servers did."""
+    given = {
+        "source": ground.source.config(workload.name),
+        "target": ground.target.config("dst"),
+        "slot": "debezium",
+        "publication": f"tidegate_{RUN}",
+        "table": workload.tables[0],
+        "mark": -1,
+        "warm_up": workload.part // 5,
+    }
+    with ground.fresh(workload, "debezium") as connection:
+        found = told_by("debezium", PEERS / "debezium_stream.py", given)
+        ground.same_part(workload, connection)
+    return Outcome(found["changes"], wall_s=found["wall_s"], worker_cpu_s=found["cpu_s"], memory_mb=found["memory_mb"])
 
 
 NATIVE: dict[str, str] = {
@@ -135,26 +171,15 @@ PARALLEL = {"native parallel": "binary = true, streaming = parallel"}
 
 
 def live(ground: Ground, workload: Workload, scale: float) -> Outcome:
-    """From a commit at the source until the commit at the target, while 2,000 rows a second change."""
+    """From a commit at the source until the commit at the target, while 2,000 rows a second change. There is nobody
+    beside it: a subscription gives its commits the source's time, so that its delays cannot be told like this."""
     with ground.fresh(workload, SLOT) as connection, following(ground, workload, scale) as worker:
         begin(worker)
         ground.marked(workload, connection)
-        with timed(ground) as outcome:
+        with timed(ground, STEADY_CHANGES) as outcome:
             began_at = ground.write_steadily(workload)
             ground.marked(workload, connection)
         ended(worker, outcome)
         ground.same(workload, connection)
-        outcome.p50_ms, outcome.p99_ms = ground.delays_ms(workload, connection, began_at)
-    return outcome
-
-
-def live_native(ground: Ground, workload: Workload, options: str) -> Outcome:
-    """The same of a subscription."""
-    with ground.fresh(workload, "native") as connection, subscribed(ground, workload, options, connection):
-        connection.execute("alter subscription native enable")
-        ground.marked(workload, connection)
-        with timed(ground) as outcome:
-            began_at = ground.write_steadily(workload)
-            ground.marked(workload, connection)
         outcome.p50_ms, outcome.p99_ms = ground.delays_ms(workload, connection, began_at)
     return outcome

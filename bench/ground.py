@@ -1,6 +1,7 @@
 """Two servers, and for every workload a source with its changes made and a target as it was before them.
 
-A contestant gets a fresh copy of the target and of the replication slot, so that all catch up with the same log.
+Who catches up gets a fresh copy of the target and of the replication slot, so that all do so with the same log; who
+copies everything gets an empty target.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
-from workloads import Workload
+from workloads import Kind, Workload
 
 from tidegate.connect.capability import ReadMode
 from tidegate.connect.postgres import PostgresConfig
@@ -28,6 +29,7 @@ from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Snapshot
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.sources.postgres import PostgresSource
+from tidegate.targets.duckdb import DuckdbConfig, DuckdbTarget
 from tidegate.targets.postgres import PostgresTarget
 from tidegate.testing.servers import PostgresServer, children, until
 
@@ -46,6 +48,7 @@ TICKS_S = os.sysconf("SC_CLK_TCK")
 DEADLINE_S = 1800.0
 STEADY_S = 20.0
 STEADY_TRANSACTIONS_S = 200
+STEADY_CHANGES = int(STEADY_S * STEADY_TRANSACTIONS_S * 10)
 
 
 def cpu_s(server: PostgresServer) -> float:
@@ -91,10 +94,11 @@ class Hooks:
 def pipeline(
     workload: Workload, source: dict[str, Any], target: dict[str, Any], desk: Desk, *, read: ReadMode, epoch: int = 1
 ) -> Pipeline:
-    """One run of one task, as a worker has it."""
-    ends = PostgresSource(PostgresConfig(**source)), PostgresTarget(PostgresConfig(**target))
+    """One run of one task, as a worker has it. A target with a path is a DuckDB file."""
+    lake = "path" in target
+    end = DuckdbTarget(DuckdbConfig(**target)) if lake else PostgresTarget(PostgresConfig(**target))
     plan = TablePlan(RUN, epoch, task(workload), read, source["database"])
-    return Pipeline(plan, *ends, Hooks(desk), desk, Gauges())
+    return Pipeline(plan, PostgresSource(PostgresConfig(**source)), end, Hooks(desk), desk, Gauges())
 
 
 @dataclass
@@ -105,6 +109,8 @@ class Ground:
     target: PostgresServer
     _marks: dict[str, int] = field(default_factory=dict)
     """Workload → the key of the row written last."""
+    _sums: dict[str, list[Any]] = field(default_factory=dict)
+    """Workload → what its first table held at its first mark."""
 
     @classmethod
     def make(cls, **settings: Any) -> Self:
@@ -126,22 +132,36 @@ class Ground:
     def prepare(self, workload: Workload) -> None:
         """The source with its changes in the log behind the slot `base`, and the target's template before them."""
         name = workload.name
-        self.source.create_database(name)
-        self.target.create_database(f"{name}_base")
-        for server, database in ((self.source, name), (self.target, f"{name}_base")):
-            with server.connect(database) as connection:
-                for statements in (workload.schema(), workload.rows(), "vacuum (freeze, analyze)"):
-                    for statement in _each(statements):
-                        connection.execute(statement)
+        self.fill(workload, self.source, name)
+        if workload.kind is Kind.COPY:
+            return
+        self.fill(workload, self.target, f"{name}_base")
         self._follow(workload)
         with self.source.connect(name) as connection:
             connection.execute("select pg_copy_logical_replication_slot(%s, %s)", (SLOT, f"base_{name}"))
             connection.execute(workload.procedure.encode())
             connection.execute("set synchronous_commit = off")
-            connection.execute(f"call change({workload.changes}, {workload.base})".encode())
-            self._mark(workload, connection)
+            connection.execute("select setseed(0.42)")
+            for changes in (workload.part, workload.changes - workload.part) if workload.part else (workload.changes,):
+                connection.execute(f"call change({changes}, {workload.base})".encode())
+                self._mark(workload, connection)
+                if workload.part and name not in self._sums:
+                    self._sums[name] = _sum(connection, workload.tables[0])
             connection.execute("checkpoint")
         self.target.execute("checkpoint")
+
+    def fill(self, workload: Workload, server: PostgresServer, database: str) -> None:
+        """The tables with their rows in a new database."""
+        server.create_database(database)
+        with server.connect(database) as connection:
+            for statements in (workload.schema(), workload.rows(), "vacuum (freeze, analyze)", "checkpoint"):
+                for statement in _each(statements):
+                    connection.execute(statement)
+
+    def clear(self, workload: Workload) -> None:
+        """Let go of what the workload had, its part of the log too."""
+        self.source.drop_database(workload.name)
+        self.target.drop_database(f"{workload.name}_base")
 
     def _follow(self, workload: Workload) -> None:
         """Begin a run, so that slot, publication and the target's state are there, and leave it."""
@@ -172,6 +192,20 @@ class Ground:
             yield connection
         self._drop_slot(slot)
 
+    @contextmanager
+    def empty(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to the target `dst`, in which nothing is."""
+        self.target.drop_database("dst")
+        self.target.create_database("dst")
+        self.target.execute("checkpoint")
+        with self.target.connect("dst") as connection:
+            yield connection
+
+    def end_run(self, workload: Workload) -> None:
+        """Remove what a full synchronization left at the source."""
+        self._drop_slot(SLOT)
+        PostgresSource(PostgresConfig(**self.source.config(workload.name))).end(RUN)
+
     def _drop_slot(self, slot: str) -> None:
         with self.source.connect() as connection:
             find = "select active_pid from pg_replication_slots where slot_name = %s"
@@ -193,11 +227,14 @@ class Ground:
 
     def same(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
         """Raises `SystemExit` unless source and target hold the same rows."""
-        for table in workload.tables:
-            query = f"select count(*), sum(hashtextextended(t::text, 0)) from {table} t"
-            wanted, got = self.source.execute(query, workload.name), connection.execute(query.encode()).fetchall()
-            if wanted != got:
-                raise SystemExit(f"{workload.name}.{table}: the target has {got}, the source {wanted}")
+        with self.source.connect(workload.name) as source:
+            for table in workload.tables:
+                equal(f"{workload.name}.{table}", _sum(source, table), _sum(connection, table))
+
+    def same_part(self, workload: Workload, connection: psycopg.Connection[Any]) -> None:
+        """Raises `SystemExit` unless the target holds what the source held at the workload's first mark."""
+        table = workload.tables[0]
+        equal(f"{workload.name}.{table}", self._sums[workload.name], _sum(connection, table))
 
     # --- a thin stream ---
 
@@ -230,6 +267,17 @@ class Ground:
         delays = [(there[key] - at).total_seconds() * 1000 for key, at in here.items() if key in there]
         cuts = statistics.quantiles(delays, n=100)
         return cuts[49], cuts[98]
+
+
+def equal(what: str, wanted: list[Any], got: list[Any]) -> None:
+    """Raises `SystemExit` unless they are."""
+    if wanted != got:
+        raise SystemExit(f"{what}: the target has {got}, the source {wanted}")
+
+
+def _sum(connection: psycopg.Connection[Any], table: str) -> list[Any]:
+    query = f"select count(*), sum(hashtextextended(t::text, 0)) from {table} t"
+    return connection.execute(query.encode()).fetchall()
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pydantic_core import PydanticUndefined
@@ -270,6 +271,70 @@ def crash_runs(results: Path = RESULTS) -> str:
     return _page([*lines, *_table(head, rows)])
 
 
+def speed(results: Path = RESULTS) -> str:
+    """What the committed results of `make bench` say: every figure and workload from the newest run that has it."""
+    lines = [
+        "# What `make bench` measured",
+        "",
+        "From the files in `bench/results`, whole runs only (`SCALE=full`). What each figure means, and how it is",
+        "measured: [speed](../explain/speed.md). × is a ratio to the peer in the same run.",
+        "",
+    ]
+    runs = [json.loads(path.read_text()) for path in results.glob("bench-*.json")]
+    runs = sorted((run for run in runs if run["scale"] == "full"), key=lambda run: str(run["at"]))
+    if not runs:
+        return _page([*lines, "No run has been committed yet."])
+    newest: dict[str, Any] = {}
+    for run in runs:
+        for figure in run["figures"]:
+            if figure["runs"] or figure["id"] not in newest:
+                newest[figure["id"]] = _figure(figure, run)
+    lines += _table(("figure", "median", "bar", "aim", "runs", "against", "date", "commit"), newest.values())
+    lines += [
+        "",
+        "## The cost of a million, by part",
+        "",
+        "Of a million changes, or rows copied: seconds of time, and seconds of a processor in the source server, in",
+        "the program between (Tidegate's worker, or the peer) and in the target server; the most memory the program",
+        "between had, in MB. Medians. –: there is none, or it was not measured.",
+        "",
+    ]
+    outcomes = {name: repetitions for run in runs for name, repetitions in run["outcomes"].items()}
+    costs = [
+        (name, who, *_costs([repetition[who] for repetition in repetitions if who in repetition]))
+        for name, repetitions in outcomes.items()
+        if name not in _NOT_BY_PART
+        for who in dict.fromkeys(who for repetition in repetitions for who in repetition)
+        if who not in _ITSELF
+    ]
+    return _page([*lines, *_table(("workload", "who", "time", "source", "between", "target", "memory"), costs)])
+
+
+_NOT_BY_PART = ("decode", "live")
+_ITSELF = ("tidegate again",)
+_A_MILLION = 1_000_000
+_PARTS = ("wall_s", "source_cpu_s", "worker_cpu_s", "target_cpu_s")
+
+
+def _figure(figure: Any, run: Any) -> tuple[str, ...]:
+    middle, bar, aim = ("–" if figure[name] is None else f"{figure[name]:,.10g}" for name in ("median", "bar", "aim"))
+    small = figure["aim"] is not None and figure["aim"] < figure["bar"]
+    sign = "" if figure["bar"] is None else "≤ " if small else "≥ "
+    values = ", ".join(f"{value:,.10g}" for value in figure["runs"]) or figure.get("why", "")
+    measured = middle if figure["median"] is None else f"{middle} {figure['unit']}"
+    return f"`{figure['id']}`", measured, sign + bar, aim, values, figure["against"], run["at"][:10], run["commit"]
+
+
+def _costs(outcomes: Sequence[Any]) -> Iterable[str]:
+    # Files from before amounts were kept have one workload only, of a million changes.
+    millions = [(outcome.get("amount") or _A_MILLION) / _A_MILLION for outcome in outcomes]
+    for name in _PARTS:
+        cost = median(outcome[name] / amount for outcome, amount in zip(outcomes, millions, strict=True))
+        yield f"{cost:.2f}" if cost else "–"
+    memory_mb = median(outcome["memory_mb"] for outcome in outcomes)
+    yield f"{memory_mb:.0f}" if memory_mb else "–"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "connectors.md": connectors,
     "crash-runs.md": crash_runs,
@@ -277,6 +342,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "fault-points.md": faultpoints,
     "lifecycle.md": lifecycle,
     "settings.md": settings,
+    "speed.md": speed,
 }
 
 

@@ -52,13 +52,14 @@ def following(
     target: dict[str, Any] | None = None,
     decoder: str = "",
     pace_ms: int = 20,
+    stages: bool = True,
 ) -> Iterator[subprocess.Popen[str]]:
     """A worker that stands ready. It begins with the first line it is given, says when a full copy is there, and tells
     its costs after the second."""
     given: dict[str, Any] = {
         "workload": workload.name,
         "scale": scale,
-        "source": ground.source.config(workload.name) | {"read_pace_ms": pace_ms},
+        "source": ground.source.config(workload.name) | {"read_pace_ms": pace_ms, "stream_transactions": stages},
         "target": target or ground.target.config("dst"),
         "read": str(read),
     }

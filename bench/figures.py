@@ -78,6 +78,7 @@ _ALL = tuple(NATIVE)
 _BEST = "the fastest of native logical replication: default, binary, binary and streaming"
 _STREAMING = "native logical replication, streaming = parallel"
 _DEBEZIUM = "Debezium's embedded engine with batches through a temporary table and ON CONFLICT, changes per second"
+_UNSTAGED = "pg_pg_hugetxn_unstaged_vs_native"
 _PSQL = "psql, COPY to COPY in binary form"
 _DLT = ("dlt connectorx", "dlt pyarrow")
 
@@ -87,6 +88,7 @@ FIGURES = (
     Figure("pg_pg_insert_vs_native", "×", "inserts", 1.05, 1.2, _faster, _ALL, _BEST),
     Figure("pg_pg_hotkeys_vs_native", "×", "hot", 1.7, 2.2, _faster, _ALL, _BEST),
     Figure("pg_pg_hugetxn_vs_native", "×", "huge", 0.9, 1.2, _faster, tuple(PARALLEL), _STREAMING),
+    Figure(_UNSTAGED, "×", "huge", None, None, _faster, tuple(PARALLEL), _STREAMING, "tidegate unstaged"),
     Figure("pg_pg_catchup_vs_debezium", "×", "mixed", 15, 20, _more, ("debezium",), _DEBEZIUM),
     Figure("pg_pg_python_vs_native", "×", "mixed", 0.4, 0.6, _faster, _ALL, _BEST, "tidegate python"),
     Figure("pg_pg_unpaced_vs_native", "×", "mixed", None, None, _faster, _ALL, _BEST, "tidegate unpaced"),

@@ -36,6 +36,8 @@ def lineup(workload: Workload, scale: float) -> dict[str, Contestant]:
     native = PARALLEL if workload.name == "huge" else NATIVE
     found: dict[str, Contestant] = {"tidegate": ours}
     found |= {name: partial(subscription, **given, options=options) for name, options in native.items()}
+    if workload.name == "huge":
+        found["tidegate unstaged"] = partial(ours, stages=False)
     if workload.name == "mixed":
         found["tidegate again"] = ours
         found["tidegate python"] = partial(ours, decoder="python")

@@ -21,8 +21,9 @@ from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from tidegate.connect.handover import Handover
-from tidegate.connect.pgassembly import Describe, Doubts, Stand
+from tidegate.connect.pgassembly import Doubts, Stand
 from tidegate.connect.pgbatches import Item
+from tidegate.connect.pgdescribing import Describing
 from tidegate.connect.pgdrain import Gulp, State, open_drain
 from tidegate.connect.pglanes import Entry, Lanes, Request
 from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
@@ -79,7 +80,7 @@ class PgLog(LogReader):
         slot: str,
         start: PgPosition,
         options: dict[str, str],
-        describe: Describe,
+        describing: Describing,
         *,
         timeline: int | None = None,
         doubts: Doubts | None = None,
@@ -90,7 +91,7 @@ class PgLog(LogReader):
         stand, doubts = Stand(start, self._described), doubts or Doubts()
         self._staging = Staging(stand, doubts)
         self._lanes = Lanes(stand, doubts)
-        self._describe = describe
+        self._describing = describing
         self._entries: Handover[Entry] = Handover()
         self._followed = self._asked = self._lanes.wanted
         """By whose wishes what was taken last was made, and the newest."""
@@ -160,6 +161,7 @@ class PgLog(LogReader):
             self._failure = self._placed(failure)
         finally:
             self._staging.close()
+            self._describing.close()
             self._connection.finish()
 
     def _placed(self, error: TidegateError) -> TidegateError:
@@ -173,6 +175,7 @@ class PgLog(LogReader):
     def _follow(self) -> None:
         while not self._closed.is_set():
             self._tell_by_time()
+            self._describing.rest()
             gulp = self._drain.take(GULP_BYTES if self._lanes.gathers else PARTS_GULP_BYTES)
             self._tide.came(len(gulp.frames))
             self._swallow(gulp)
@@ -250,7 +253,7 @@ class PgLog(LogReader):
 
         def ask() -> None:
             try:
-                found.put(self._describe(relation))
+                found.put(self._describing.table(relation))
             except BaseException as error:  # noqa: BLE001  raised below
                 found.put(error)
 

@@ -19,13 +19,13 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgassembly import Doubts
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
 from tidegate.connect.pgchunk import TIMELINE, PgChunk, range_condition
+from tidegate.connect.pgdescribing import Describing
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
 from tidegate.connect.pgreplication import PgLog, forks
 from tidegate.connect.pgview import PgSourceView
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Partitions, Source, SourceView
 from tidegate.connect.target import KeyRange
-from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
     SourceLogDisabled,
@@ -37,7 +37,7 @@ from tidegate.errors import (
     TaskInvalid,
 )
 from tidegate.model.position import Position
-from tidegate.model.schema import Column, DataType, TableName, TableSchema
+from tidegate.model.schema import DataType, TableName, TableSchema
 
 FENCE_DEADLINE_S = 150.0
 SLOT_FREE_DEADLINE_S = 20.0
@@ -270,7 +270,7 @@ class PostgresSource(Source):
                     f"tidegate_{run}",
                     start,
                     options,
-                    self._describe,
+                    Describing(self.config, self.kind),
                     timeline=self._timeline,
                     doubts=self._doubts,
                     pace_s=self.config.read_pace_ms / 1000,
@@ -295,26 +295,6 @@ class PostgresSource(Source):
                 " where slot_name = %s and active_pid is not null",
                 (f"tidegate_{run}",),
             )
-
-    def _describe(self, relation: pgoutput.Relation) -> TableSchema:
-        """A table as the log shows it: its own columns and types, the catalogue's key and defaults. Called by the
-        reading thread with a connection of its own."""
-        with connect(self.config, "source") as connection:
-            # By its present name: the run knows it by that one, also if it had another for a while.
-            name = pgtypes.read_name(connection, relation.oid)
-            now = pgtypes.read_schema(connection, name, relation.oid) if name else None
-            known = {column.name: column for column in now.columns} if now else {}
-            columns, types = [], pgtypes.TypeReader(connection)
-            for shown in relation.columns:
-                type = types.read(shown.type_oid, shown.type_modifier)
-                column = known.get(shown.name)
-                same = column is not None and column.type == type
-                columns.append(column if same and column else Column(shown.name, type, varies=True))
-        identity = tuple(column.name for column in relation.columns if column.identity)
-        key = now.key if now and set(now.key) <= {c.name for c in columns} else ()
-        if relation.identity in "di" and set(key) != set(identity):
-            key = identity
-        return TableSchema(name or TableName(relation.schema, relation.name), tuple(columns), key, self.kind)
 
     def behind_bytes(self, position: Position) -> int:
         (end,) = self._one("select pg_catalog.pg_current_wal_insert_lsn()::text")

@@ -24,16 +24,20 @@ class Describing:
         self._config, self._family = config, family
         self._connection: psycopg.Connection[Any] | None = None
         self._used_at = 0.0
+        self._closed = False
 
     def table(self, relation: pgoutput.Relation) -> TableSchema:
         """Raises as `connect`, and psycopg's errors."""
-        if self._connection is None:
-            self._connection = connect(self._config, "source")
+        connection = self._connection or connect(self._config, "source")
+        self._connection = connection
         try:
-            found = self._table(self._connection, relation)
+            found = self._table(connection, relation)
         except BaseException:
-            self.close()
+            self._give_back()
             raise
+        finally:
+            if self._closed:  # given up meanwhile
+                connection.close()
         self._used_at = time.monotonic()
         return found
 
@@ -57,10 +61,14 @@ class Describing:
     def rest(self) -> None:
         """Give the connection back if it was not needed for a while."""
         if self._connection is not None and time.monotonic() - self._used_at > KEPT_S:
-            self.close()
+            self._give_back()
 
     def close(self) -> None:
-        """Idempotent."""
+        """Idempotent; also from another thread."""
+        self._closed = True
+        self._give_back()
+
+    def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

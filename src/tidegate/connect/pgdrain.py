@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+import pyarrow as pa
 from psycopg import pq
 
 from tidegate.decode.choice import which
@@ -131,8 +132,8 @@ class _NativeDrain(Drain):
             raise SourceUnreachable("the connection was closed")
         if self._library.tg_drain(self._handle, pointer, limit_bytes, ctypes.byref(gulp)):
             raise TidegateError("the compiled reader failed inside; TIDEGATE_DECODE=python does without it")
-        held = (ctypes.c_char * gulp.length).from_address(gulp.frames) if gulp.length else b""
-        frames = memoryview(held).cast("B").toreadonly()
+        # Not a ctypes array: each length would be a type of its own, of which something is kept for ever.
+        frames = memoryview(pa.foreign_buffer(gulp.frames, gulp.length) if gulp.length else b"").cast("B")
         return Gulp(frames, gulp.received, gulp.idle, bool(gulp.wanted), gulp.messages, State(gulp.state))
 
 

@@ -38,7 +38,11 @@ class NativeBlocks(Blocks):
         return Walked(walked.consumed, walked.stop == _MARK)
 
     def strip(self, buffer: bytearray, aborted: array[int]) -> Stripped:
-        held, walked = (ctypes.c_char * len(buffer)).from_buffer(buffer), _Walked()
+        walked = _Walked()
+        if not buffer:
+            return Stripped(0, 0)
+        # Its first byte: an array of each length would be a type of its own, of which something is kept for ever.
+        held = ctypes.c_char.from_buffer(buffer)
         numbers, count = aborted.buffer_info()
         answer = self._library.tg_strip(ctypes.addressof(held), len(buffer), numbers, count, ctypes.byref(walked))
         _check(answer, walked)

@@ -47,12 +47,13 @@ class Memory:
         seen = [(at / 3600, held / MB) for at, held in zip(self.at_s, self.bytes, strict=True) if at >= since_s]
         return statistics.linear_regression(*zip(*seen, strict=True)).slope
 
-    def as_json(self, since_s: float) -> dict[str, float]:
+    def as_json(self, since_s: float) -> dict[str, Any]:
         return {
             "first_mb": round(self.bytes[0] / MB, 1),
             "last_mb": round(self.bytes[-1] / MB, 1),
             "max_mb": round(max(self.bytes) / MB, 1),
             "slope_mb_h": round(self.slope_mb_h(since_s), 2),
+            "each_minute_mb": [round(held / MB, 1) for held in self.bytes[:: round(60 / SAMPLE_S)]],
         }
 
 

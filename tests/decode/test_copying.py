@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from decode.conftest import LACKING
 from tidegate.decode.copying import HEADER, TRAILER, Copying, Form
-from tidegate.targets.postgres.sending import _FORMS, Sending, forms_of
+from tidegate.targets.postgres.sending import FORMS, Sending, forms_of
 from tidegate.testing.servers import PostgresServer
 
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)
@@ -88,7 +88,7 @@ def test_the_server_has_the_same_values_either_way(type: str, connection: psycop
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(TEXTS[type] | st.none(), min_size=1, max_size=40))
     def agree(texts: list[str | None]) -> None:
-        form = _FORMS[oid_of(connection, type)]
+        form = FORMS[oid_of(connection, type)]
         assert Copying().rows(pa.record_batch({"v": pa.array(texts, pa.string())}), [form], 0, len(texts)) is not None
         loaded(connection, "plain", type, texts, binary=False)
         loaded(connection, "packed", type, texts, binary=True)

@@ -20,22 +20,12 @@ from tidegate.connect.pgassembly import Doubts, Stand
 from tidegate.connect.pgposition import PgPosition, parse_lsn
 from tidegate.connect.pgstaging import Staging
 from tidegate.connect.target import BatchShape
-from tidegate.decode.choice import which
-from tidegate.errors import EnvironmentLacking, WorkerDiskFull
+from tidegate.errors import WorkerDiskFull
 from tidegate.targets.postgres import PostgresTarget
 from unit.test_pglanes import describe, framed
 
 # What the server keeps in memory of all transactions: beyond, it streams or spills. The least there is.
 WORK_MEM = "64kB"
-
-
-@pytest.fixture(params=["native", "python"])
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDEGATE_DECODE", request.param)
-    try:
-        which()
-    except EnvironmentLacking as error:
-        pytest.skip(error.detail)
 
 
 @pytest.fixture

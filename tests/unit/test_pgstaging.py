@@ -18,19 +18,11 @@ from tidegate.connect import pgstaging
 from tidegate.connect.pgassembly import Doubts, Stand
 from tidegate.connect.pgposition import PgPosition
 from tidegate.connect.pgstaging import Staging
-from tidegate.decode.choice import which
-from tidegate.errors import EnvironmentLacking, SourceLogBroken, SourceUnreachable, WorkerDiskFull
+from tidegate.errors import SourceLogBroken, SourceUnreachable, WorkerDiskFull
 from unit import pgwire
 from unit.test_pglanes import KEYED, describe, framed
 
-
-@pytest.fixture(params=["native", "python"], autouse=True)
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDEGATE_DECODE", request.param)
-    try:
-        which()
-    except EnvironmentLacking as error:
-        pytest.skip(error.detail)
+pytestmark = pytest.mark.usefixtures("decoder")
 
 
 @pytest.fixture

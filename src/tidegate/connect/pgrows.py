@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -52,12 +53,14 @@ def texts(connection: psycopg.Connection[Any], select: str, names: Sequence[str]
     """A query's rows as text columns of these names. Raises psycopg's errors, `SourceLogBroken`."""
     held: list[bytes] = []
     size = 0
-    for piece in copied(connection, f"copy ({select}) to stdout (format csv, force_quote *)"):
-        held.append(piece)
-        size += len(piece)
-        if size >= PIECE_BYTES:
-            yield from batches(b"".join(held), names)
-            held, size = [], 0
+    # Closed by name: what fails when a query is given up half-way is told here, and not to nobody.
+    with closing(copied(connection, f"copy ({select}) to stdout (format csv, force_quote *)")) as pieces:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= PIECE_BYTES:
+                yield from batches(b"".join(held), names)
+                held, size = [], 0
     if held:
         yield from batches(b"".join(held), names)
 

@@ -24,7 +24,7 @@ _CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 """NULL is nothing at all, every value is quoted: so an empty text, a line break or `\\.` can only be a value."""
 
 # By the types' object ids, which are the same in every server.
-_FORMS = {
+FORMS = {
     16: Form.BOOL,
     17: Form.BYTEA,
     20: Form.INT8,
@@ -113,4 +113,4 @@ def forms_of(cursor: psycopg.Cursor[Any], table: str) -> Forms:
            WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped""",
         (table,),
     )
-    return {name: _FORMS[oid] for name, oid in cursor.fetchall() if oid in _FORMS}
+    return {name: FORMS[oid] for name, oid in cursor.fetchall() if oid in FORMS}

@@ -69,6 +69,57 @@ def test_a_publication_that_no_longer_tells_everything_ends_the_run(
     assert "Run it again" in error.advice
 
 
+@pytest.mark.parametrize(
+    ("change", "undone"),
+    [
+        ("alter publication {0} drop table public.a", "alter publication {0} add table only public.a"),
+        ("alter publication {0} set (publish = 'insert')", "alter publication {0} set (publish = {1})"),
+        ("alter publication {0} set table public.a where (id < 0)", "alter publication {0} set table only public.a"),
+    ],
+)
+@pytest.mark.parametrize("while_running", [True, False], ids=["running", "paused"])
+def test_a_publication_that_did_not_tell_everything_for_a_while_ends_the_run(
+    pair: Pair, change: str, undone: str, while_running: bool
+) -> None:
+    rig = following(pair)
+    if not while_running:
+        rig.pause()
+    every = "'insert, update, delete, truncate'"
+    pair.source.execute(change.format(f"tidegate_{rig.run}"))
+    pair.source.execute("update a set n = -1 where id = 1")
+    pair.source.execute(undone.format(f"tidegate_{rig.run}", every))
+    if not while_running:
+        rig.start()
+    error = rig.fails()
+    assert isinstance(error, PositionLost), error
+    assert "public.a" in error.detail
+    assert "Run it again" in error.advice
+
+
+def test_a_table_made_again_and_put_back_into_the_publication_ends_the_run(pair: Pair) -> None:
+    rig = following(pair)
+    rig.pause()
+    pair.source.execute("drop table a")
+    make(pair, rows=3)
+    pair.source.execute(f"alter publication tidegate_{rig.run} add table public.a")
+    error = rig.start().fails()
+    assert isinstance(error, PositionLost), error
+
+
+def test_a_table_put_into_the_publication_by_hand_before_it_joins_is_followed(pair: Pair) -> None:
+    make(pair)
+    pair.source.execute("create table item_b as select * from a; alter table item_b add primary key (id)")
+    rig = pair.rig(["public.a"]).start().opens().copied()
+    rig.pause()
+    pair.source.execute(f"alter publication tidegate_{rig.run} add table only public.item_b")
+    rig.task = pair.rig(["public.a", "public.item_b"]).task
+    rig.start().opens().reaches(lambda: pair.equal("item_b"))
+    pair.source.execute("update item_b set n = -1; update a set n = -2")
+    rig.reaches(lambda: pair.equal("item_b") and pair.equal("a"))
+    rig.pause()
+    rig.start().opens().copied()
+
+
 # --- privileges ---
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
-from tidegate.connect import pgedges, pgomitted, pgpartitions, pgtypes
+from tidegate.connect import pgedges, pgomitted, pgpartitions, pgpublication, pgtypes
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgassembly import Doubts
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
@@ -23,7 +23,7 @@ from tidegate.connect.pgdescribing import Describing
 from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_lsn
 from tidegate.connect.pgreplication import PgLog, forks
 from tidegate.connect.pgview import PgSourceView
-from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, quoted, translated
+from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, translated
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Partitions, Source, SourceView
 from tidegate.connect.target import KeyRange
 from tidegate.errors import (
@@ -135,11 +135,8 @@ class PostgresSource(Source):
     def begin(self, run: str, tables: Sequence[TableName]) -> PgPosition:
         self.end(run)
         try:
-            self._run(
-                f"create publication {self._name(run)} for table {self._listed(tables)}"
-                " with (publish_via_partition_root = true)"
-            )
             with self._translating() as connection:
+                pgpublication.create(connection, f"tidegate_{run}", tables)
                 connection.execute(f"set statement_timeout = {int(FENCE_DEADLINE_S * 1000)}")
                 try:
                     # A slot that standbys may keep a copy of outlives a failover.
@@ -161,19 +158,17 @@ class PostgresSource(Source):
         return PgPosition(parse_lsn(row[0] if row else "0/0"))
 
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
-        members = self._published(run)
-        new = [table for table in tables if table not in members]
-        if new:
-            self._run(f"alter publication {self._name(run)} add table {self._listed(new)}")
+        with self._translating() as connection:
+            pgpublication.add(connection, f"tidegate_{run}", tables)
         self._fence()
 
     def drop_tables(self, run: str, tables: Sequence[TableName]) -> None:
-        gone = [table for table in tables if table in self._published(run)]
-        if gone:
-            self._run(f"alter publication {self._name(run)} drop table {self._listed(gone)}")
+        with self._translating() as connection:
+            pgpublication.drop(connection, f"tidegate_{run}", tables)
 
     def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
-        followed = self._published(run, whole=True)
+        with self._translating() as connection:
+            followed = pgpublication.told_whole(connection, f"tidegate_{run}")
         return [table for table in tables if table not in followed]
 
     def partitions(self, remembered: Mapping[TableName, str]) -> Partitions:
@@ -181,30 +176,6 @@ class PostgresSource(Source):
             return Partitions()
         with self._translating() as connection:
             return pgpartitions.look(connection, remembered)
-
-    def _published(self, run: str, *, whole: bool = False) -> set[TableName]:
-        """The publication's tables; `whole`: only those of which it tells every row and change (I3). Somebody may have
-        given it other operations, a filter or a list of columns by hand."""
-        condition = (
-            " and p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate and p.pubviaroot"
-            # Columns of version 15 and later.
-            " and to_jsonb(r) ->> 'prqual' is null and to_jsonb(r) ->> 'prattrs' is null"
-            # One that became a partition of another of them is told of as that one.
-            " and not exists (select from pg_catalog.pg_partition_ancestors(c.oid) above"
-            "   join pg_catalog.pg_publication_rel o on o.prrelid = above.relid"
-            "   where o.prpubid = p.oid and above.relid <> c.oid)"
-        )
-        return {
-            TableName(*row)
-            for row in self._all(
-                "select n.nspname, c.relname from pg_catalog.pg_publication p"
-                " join pg_catalog.pg_publication_rel r on r.prpubid = p.oid"
-                " join pg_catalog.pg_class c on c.oid = r.prrelid"
-                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where p.pubname = %s"
-                + (condition if whole else ""),
-                (f"tidegate_{run}",),
-            )
-        }
 
     def _fence(self) -> None:
         """R4: wait until every transaction that could have been missed has ended. One that committed before the slot
@@ -318,7 +289,7 @@ class PostgresSource(Source):
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
-        self._run(f"drop publication if exists {self._name(run)}")
+        self._run(f"drop publication if exists {quote(f'tidegate_{run}')}")
 
     def close(self) -> None:
         if self._held is not None:
@@ -352,22 +323,6 @@ class PostgresSource(Source):
         return PgSourceView(self.config, timeline=self._timeline)
 
     # --- talking to the server ---
-
-    def _name(self, run: str) -> str:
-        return quote(f"tidegate_{run}")
-
-    def _listed(self, tables: Sequence[TableName]) -> str:
-        partitioned = {
-            TableName(*row)
-            for row in self._all(
-                "select n.nspname, c.relname from pg_catalog.pg_class c"
-                " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind = 'p'"
-            )
-        }
-        # ONLY keeps tables that inherit from it out; they are tables of their own here.
-        return ", ".join(
-            ("" if table in partitioned else "only ") + quoted(table.schema, table.name) for table in tables
-        )
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._held is None or self._held.closed:

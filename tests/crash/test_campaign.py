@@ -48,4 +48,5 @@ def test_what_dies_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> No
     told = json.dumps(result.as_json("-"), indent=1)
     assert result.right, told
     assert not missing(result.tally), told  # a run that did too little proves nothing
+    assert result.streamed, "no transaction was sent while it was open"
     assert result.looks > 100, "nobody read the target while it happened"

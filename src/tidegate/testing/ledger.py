@@ -23,6 +23,7 @@ TABLES = ("account", "ledger", "item")
 KEYS = {"account": ("id",), "ledger": ("writer", "n"), "item": ("k",)}
 CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation)
 AWAY_MAX_S = 60.0
+BULK_ITEMS = 90
 
 _SCHEMA = """
 create table account (id int primary key, amount int not null, note text);
@@ -46,6 +47,8 @@ class Load:
     """Now and then `item` is emptied."""
     synchronous: int = 0
     """So many of the writers wait for a synchronous standby."""
+    bulk_share: float = 0.0
+    """So many of the transactions change `BULK_ITEMS` keys, some 150 kB."""
 
 
 class Workload:
@@ -167,10 +170,19 @@ class Workload:
             connection.execute("savepoint s")
             self._change_item(connection, r)
             connection.execute("rollback to s" if r.random() < 0.5 else "release s")
+        if self.load.bulk_share and r.random() < self.load.bulk_share:
+            self._change_many_items(connection, r)
         if self.load.truncates and r.random() < 0.005:
             connection.execute("set local lock_timeout = '300ms'")
             connection.execute("truncate item")
         connection.execute("update account set amount = amount + %s where id = %s", (number % 7, b))
+
+    def _change_many_items(self, connection: psycopg.Connection[Any], r: random.Random) -> None:
+        first, big = r.randint(1, self.load.items), f"{r.getrandbits(64):x}" * 150
+        connection.execute(
+            "update item set change = nextval('change'), big = %s where k >= %s and k < %s",
+            (big, first, first + BULK_ITEMS),
+        )
 
     def _change_item(self, connection: psycopg.Connection[Any], r: random.Random) -> None:
         k, x = r.randint(1, self.load.items), r.random()

@@ -98,6 +98,7 @@ class Result:
     position_writes: int = 0
     looks: int = 0
     transactions: int = 0
+    streamed: int = 0
     settle_s: list[float] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -127,6 +128,7 @@ class Result:
             "server_crashes": counts["server_crashes"],
             "copies_begun_again": counts["copies"],
             "transactions": self.transactions,
+            "streamed": self.streamed,
             "rows": self.verdict.rows,
             "lost": self.verdict.lost,
             "doubled": self.verdict.doubled,
@@ -171,7 +173,7 @@ class Campaign:
         """Everything it makes is in `folder`; `told` hears a line per round. `steers`: towards `LONG`."""
         self.folder, self.seed, self.round_s = folder, seed, round_s
         self.weights, self.steers = dict(weights), steers
-        self.load, self.told = load or Load(synchronous=1, pause_s=0.02), told
+        self.load, self.told = load or Load(synchronous=1, pause_s=0.02, bulk_share=0.005), told
         self.result = Result(seed, datetime.now(UTC))
 
     def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
@@ -236,6 +238,7 @@ class Campaign:
         workload.stop()
         committed = sum(workload.committed.values())
         self.result.transactions += committed
+        self.result.streamed += stage.streamed()
         if committed < TRANSACTIONS_MIN_S * seconds:
             self.result.tally.fail(f"only {committed} transactions in {seconds:.0f} s: this round has shown nothing")
         for victim in victims:

@@ -38,6 +38,7 @@ DATABASE: dict[str, Setting] = {
     "max_connections": 150,
     "deadlock_timeout": "200ms",
     "wal_sender_timeout": "20s",
+    "logical_decoding_work_mem": "64kB",  # the least there is: what changes more is sent while it is open
 }
 
 
@@ -120,6 +121,14 @@ class Stage:
     def workload(self, number: int, seed: int, load: Load) -> Workload:
         """The writers of the source database."""
         return Workload(lambda: self.source.connect(f"src{number}", autocommit=False), seed, load)
+
+    def streamed(self) -> int:
+        """Transactions that the source sent while they were open, by the slots there are, since its last crash."""
+        with self.source.connect("postgres") as connection:
+            row = connection.execute(
+                "select coalesce(sum(stream_txns), 0) from pg_catalog.pg_stat_replication_slots"
+            ).fetchone()
+        return int(row[0]) if row else 0
 
     def crash(self, which: PostgresServer) -> None:
         """The database server dies, all its processes with it, and starts again."""

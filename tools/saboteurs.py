@@ -200,6 +200,14 @@ SABOTEURS = (
         ("tests/unit/test_pgstaging.py",),
     ),
     Saboteur(
+        "put_back_and_believed",
+        "a table that was out of the publication for a while is followed as if nothing had been written meanwhile",
+        "connect/pgpublication.py",
+        "if member.whole and _untouched(member)",
+        "if member.whole",
+        ("tests/faults/test_source_changed.py",),
+    ),
+    Saboteur(
         "cut_behind_a_truncate",
         "a batch in front of a TRUNCATE claims the TRUNCATE too",
         "connect/pgbatches.py",

@@ -15,7 +15,7 @@ import pytest
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.config import parse_config
 from tidegate.connect.postgres import PostgresConfig, connect, quoted
-from tidegate.connect.target import Append, Clear, KeyRange, Net, Progress, Stored, TargetTable
+from tidegate.connect.target import Append, Clear, KeyRange, Net, Progress, Step, Stored, TargetTable
 from tidegate.errors import (
     Fenced,
     TargetMisfit,
@@ -28,7 +28,7 @@ from tidegate.sources.postgres import PostgresSource
 from tidegate.targets.postgres import PostgresTarget
 from tidegate.testing.servers import PostgresServer, until
 from tidegate.testing.target_contract import TargetContract
-from tidegate.testing.target_contract.ground import ORDERS, RUN, batch
+from tidegate.testing.target_contract.ground import NEXT_RUN, ORDERS, OTHER_RUN, RUN, batch
 
 DATABASE = "target_contract"
 
@@ -92,7 +92,7 @@ def run(config: PostgresConfig) -> Iterator[PostgresTarget]:
     target = PostgresTarget(config)
     target.open(RUN, 1)
     target.prepare(orders(), create=True, replace=False)
-    target.write([Append(orders(), [batch(("id", "note"), ("1", "a"))])], Progress("1"))
+    target.write([Append(orders(), [batch(("id", "note"), ("1", "a"))], last=True)], Progress("1"))
     yield target
     target.close()
 
@@ -159,6 +159,92 @@ def test_a_commit_that_never_answers_is_settled_by_opening_again(run: PostgresTa
     assert run.open(RUN, 1) == Stored("1", {})
     run.write([Append(orders(), [batch(("id",), ("2",))])], Progress("2"))
     assert server.execute("SELECT count(*) FROM shop.orders", DATABASE) == [(2,)]
+
+
+# --- the key ---
+
+
+KEY = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'shop.orders'::regclass AND contype = 'p'"
+COMMENT = "SELECT obj_description('shop.orders'::regclass, 'pg_class')"
+
+
+@pytest.fixture
+def fresh(config: PostgresConfig) -> Iterator[PostgresTarget]:
+    """A target with the table of orders, just made."""
+    target = PostgresTarget(config)
+    target.open(RUN, 1)
+    target.prepare(orders(), create=True, replace=False)
+    yield target
+    target.close()
+
+
+def keys(config: PostgresConfig) -> tuple[list[tuple[object, ...]], object]:
+    """The table's primary keys, and its comment."""
+    with connect(config, "target") as connection:
+        return connection.execute(KEY).fetchall(), connection.execute(COMMENT).fetchall()[0][0]
+
+
+def chunk(*ids: str, last: bool = False) -> Append:
+    return Append(orders(), [batch(("id",), *((id,) for id in ids))], last=last)
+
+
+def test_a_table_gets_its_key_with_the_last_of_the_rows_it_begins_with(fresh: PostgresTarget) -> None:
+    fresh.write([chunk("2", "1")], Progress("1"))
+    assert keys(fresh.config) == ([], "Tidegate adds the primary key when all rows are in")
+    fresh.write([chunk(last=True)], Progress("2"))
+    assert keys(fresh.config) == ([("PRIMARY KEY (id)",)], None)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Net(orders(), puts=batch(("id", "note"), ("1", "b"))),
+        Net(orders(), deletes=batch(("id",), ("1",))),
+        Clear(orders(), [KeyRange(None, ("1",))]),
+    ],
+    ids=["put", "delete", "clear"],
+)
+def test_a_table_gets_its_key_earlier_if_rows_must_be_found_by_it(fresh: PostgresTarget, step: Step) -> None:
+    fresh.write([chunk("1", "2")], Progress("1"))
+    fresh.write([step], Progress("2"))
+    assert keys(fresh.config) == ([("PRIMARY KEY (id)",)], None)
+    fresh.write([chunk("3", last=True)], Progress("3"))
+    assert keys(fresh.config) == ([("PRIMARY KEY (id)",)], None)
+
+
+def test_rows_that_are_there_twice_when_the_key_is_made_are_refused(fresh: PostgresTarget) -> None:
+    fresh.write([chunk("1", "2")], Progress("1"))
+    with pytest.raises(TargetValueRefused):
+        fresh.write([chunk("2", last=True)], Progress("2"))
+    assert fresh.stored(RUN) == Stored("1", {})
+    assert keys(fresh.config)[0] == []
+
+
+def test_a_table_that_a_stopped_run_left_without_its_key_is_taken_again(fresh: PostgresTarget) -> None:
+    fresh.write([chunk("1", "2")], Progress("1"))
+    fresh.forget(RUN)
+    fresh.open(NEXT_RUN, 1)
+    assert not fresh.prepare(orders(), create=True, replace=False)
+    fresh.write([Clear(orders(), None), chunk("3", last=True)], Progress("1"))
+    assert keys(fresh.config) == ([("PRIMARY KEY (id)",)], None)
+
+
+def test_of_two_tasks_that_fill_one_table_the_first_that_is_done_makes_its_key(
+    fresh: PostgresTarget, config: PostgresConfig
+) -> None:
+    other = PostgresTarget(config)
+    other.open(OTHER_RUN, 1)
+    other.prepare(orders(), create=True, replace=True)
+    try:
+        other.write([Clear(orders(), None), chunk("1")], Progress("1"))
+        fresh.write([chunk("2", last=True)], Progress("1"))
+        other.write([chunk("3", last=True)], Progress("2"))
+    finally:
+        other.close()
+    assert keys(config) == ([("PRIMARY KEY (id)",)], None)
+
+
+# --- rows that do not go in ---
 
 
 @pytest.mark.parametrize("step", ["append", "put"])

@@ -77,6 +77,8 @@ class Append:
     """In place of `rows`: all columns of all rows, in the form that `Target.block_form` named."""
     blocks_rows: int = 0
     """How many rows those are."""
+    last: bool = False
+    """With these all rows are in that the table had: time for what was better put off until then, such as a key."""
 
 
 @dataclass(slots=True)

@@ -127,8 +127,10 @@ class FullCopy:
         steps: list[Step] = []
         if place.mode is WriteMode.UPSERT and not copy.empty:
             steps.append(Clear(place, None if chunk.keys == KeyRange(None, None) else [chunk.keys]))
-        steps.append(self._rows(read, place))
+        rows = self._rows(read, place)
+        steps.append(rows)
         chunk.state, chunk.rows = ChunkState.DONE, read.spool.rows
+        rows.last = copy.chunks_done == len(copy.chunks)
         crossing("chunk.writing")
         run.writer.write(steps, run.writer.position, run.state.chunk_entry(copy, chunk))
         crossing("chunk.written")

@@ -344,9 +344,10 @@ def _create(cursor: psycopg.Cursor[Any], table: TargetTable) -> None:
     key = table.source.key if table.mode is WriteMode.UPSERT else ()
     parts = [_definition(c, table.source.family, required=c.name in key) for c in table.source.columns]
     parts += [f"{quote(name)} {type}" for name, type in catalog.stamp_types(table).items()]
+    made = quoted(table.schema, table.name)
+    cursor.execute(f"CREATE TABLE {made} ({', '.join(parts)})")
     if key:
-        parts.append(f"PRIMARY KEY ({', '.join(quote(name) for name in key)})")
-    cursor.execute(f"CREATE TABLE {quoted(table.schema, table.name)} ({', '.join(parts)})")
+        cursor.execute(f"COMMENT ON TABLE {made} IS {server.literal(catalog.KEY_TO_COME)}")
 
 
 def _checks(cursor: psycopg.Cursor[Any], connection: psycopg.Connection[Any]) -> Iterator[Check]:

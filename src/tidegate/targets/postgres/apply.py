@@ -119,15 +119,29 @@ class Applier:
             self._tables[place] = found
         return self._tables[place]
 
+    def _add_key(self, cursor: psycopg.Cursor[Any], table: TargetTable) -> None:
+        """Give the table the key that was put off when it was made, if it was."""
+        if not self._existing(cursor, table).key_to_come:
+            return
+        into = quoted(table.schema, table.name)
+        cursor.execute(f"LOCK TABLE {into} IN ACCESS EXCLUSIVE MODE")
+        del self._tables[table.schema, table.name]
+        if not self._existing(cursor, table).key_to_come:  # another task that feeds it was first
+            return
+        cursor.execute(f"ALTER TABLE {into} ADD PRIMARY KEY ({_list(table.source.key)})")
+        cursor.execute(f"COMMENT ON TABLE {into} IS NULL")
+        del self._tables[table.schema, table.name]
+
     # --- append ---
 
     def _append(self, cursor: psycopg.Cursor[Any], step: Append) -> None:
         if step.blocks is not None:
             self._pass(cursor, step.table, step.blocks, step.blocks_rows)
-            return
         rows = (batch for batch in step.rows if batch.num_rows)
         for _, alike in groupby(rows, key=lambda batch: tuple(batch.schema.names)):
             self._copy_straight(cursor, step.table, alike)
+        if step.last:
+            self._add_key(cursor, step.table)
 
     def _pass(self, cursor: psycopg.Cursor[Any], table: TargetTable, blocks: Iterable[bytes], rows: int) -> None:
         """Blocks of COPY's binary form as they are."""
@@ -177,6 +191,7 @@ class Applier:
 
     def _net(self, cursor: psycopg.Cursor[Any], step: Net) -> None:
         table, key = step.table, step.table.source.key
+        self._add_key(cursor, table)  # rows are found by it from now on
         moved = [self._read_moved(cursor, table, rows) for rows in together(step.moved)]
         if _has_rows(step.deletes):
             stage = self._stage(cursor, table, [step.deletes], place="deletes")
@@ -263,6 +278,7 @@ class Applier:
             return
         if ranges == []:
             return
+        self._add_key(cursor, table)
         where = [] if ranges is None else [_in_ranges(table, found, ranges)]
         if _has_rows(step.keep):
             stage = self._stage(cursor, table, [step.keep], place="keep")

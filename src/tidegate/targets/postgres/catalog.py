@@ -15,6 +15,8 @@ from tidegate.targets.postgres.types import column_type, holds
 
 NAME_BYTES = 63
 """What the server keeps of a name; longer ones it would cut off."""
+KEY_TO_COME = "Tidegate adds the primary key when all rows are in"
+"""The comment of a table that was made without it: building it once is faster than keeping it up to date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class ExistingTable:
     foreign: tuple[Constraint, ...]
     truncatable: bool
     """No other table's foreign key points here, and the user may TRUNCATE."""
+    key_to_come: bool = False
+    """See `KEY_TO_COME`."""
 
     def column(self, name: str) -> ExistingColumn | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -63,6 +67,7 @@ class ExistingTable:
 
 _TABLE = """
 SELECT c.oid, c.relkind::text, c.relpersistence = 'p',
+       coalesce(obj_description(c.oid, 'pg_class') = %s, false),
        has_table_privilege(c.oid, 'TRUNCATE') AND NOT EXISTS (
            SELECT FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conrelid <> c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -121,14 +126,14 @@ def same_bytes(table: TargetTable, found: ExistingTable) -> bool:
 
 def existing(cursor: psycopg.Cursor[Any], schema: str, name: str) -> ExistingTable | None:
     """The table as the catalogue has it; None if there is none of that name."""
-    found = cursor.execute(_TABLE, (schema, name)).fetchone()
+    found = cursor.execute(_TABLE, (KEY_TO_COME, schema, name)).fetchone()
     if found is None:
         return None
-    oid, kind, permanent, truncatable = found
+    oid, kind, permanent, key_to_come, truncatable = found
     columns = tuple(ExistingColumn(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall())
     unique = tuple(Constraint(n, tuple(c), arbiter) for n, c, arbiter in cursor.execute(_UNIQUE, (oid,)).fetchall())
     foreign = tuple(Constraint(n, tuple(c)) for n, c in cursor.execute(_FOREIGN, (oid,)).fetchall())
-    return ExistingTable(kind, permanent, columns, unique, foreign, truncatable)
+    return ExistingTable(kind, permanent, columns, unique, foreign, truncatable, key_to_come)
 
 
 def as_columns(table: ExistingTable) -> list[TargetColumn]:
@@ -211,7 +216,8 @@ def _of_extras(wanted: TargetTable, found: ExistingTable) -> Iterator[Misfit]:
 
 def _of_keys(wanted: TargetTable, found: ExistingTable) -> Iterator[Misfit]:
     key = set(wanted.source.key) if wanted.mode is WriteMode.UPSERT else set()
-    if key and not any(index.arbiter and set(index.columns) == key for index in found.unique):
+    keyed = any(index.arbiter and set(index.columns) == key for index in found.unique)
+    if key and not (keyed or found.key_to_come):
         names = ", ".join(wanted.source.key)
         yield Misfit(names, "has no unique key on exactly these columns (not deferrable, not partial) to upsert by")
     for index in found.unique:

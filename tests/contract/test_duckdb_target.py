@@ -145,6 +145,24 @@ def test_a_task_that_never_rests_takes_turns_with_others(path: Path, monkeypatch
         target.close()
 
 
+def test_a_file_that_was_open_for_long_is_let_go_of_between_two_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = at(path)
+    target.open(RUN, 1)
+    target.write([], Progress("1"))
+    with pytest.raises(duckdb.Error), duckdb.connect(path, read_only=True):
+        pass  # open with other settings in this process
+    monkeypatch.setattr("tidegate.targets.duckdb.file._LEAST_HOLD_S", 0.0)
+    monkeypatch.setattr("tidegate.targets.duckdb.file._LONGEST_HOLD_S", 0.0)
+    target.write([], Progress("2"))
+    with duckdb.connect(path, read_only=True):
+        pass
+    target.write([], Progress("3"))
+    assert target.stored(RUN) == Stored("3", {})
+    target.close()
+
+
 def test_a_file_held_by_another_program_is_busy_after_a_while(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidegate.targets.duckdb._WAIT_S", 0.2)
     monkeypatch.setattr("tidegate.targets.duckdb._CHECK_WAIT_S", 0.2)

@@ -35,6 +35,8 @@ _INTERRUPT_S = 5.0
 """How long a cursor's thread may take to notice that it was interrupted."""
 _LEAST_HOLD_S = 0.5
 """Shorter turns would spend more time on opening than on writing."""
+_LONGEST_HOLD_S = 300.0
+"""An open database remembers ever more of its file: blocks, and which rows were deleted."""
 
 # Two compressions of long texts are off: with them a checkpoint of rows of 10 kB takes 10 to 70 seconds instead of 1 to
 # 3, and nothing is written meanwhile; without them such a table takes about twice the space.
@@ -124,8 +126,12 @@ class DuckdbFile:
         self._connection.execute(f"SET memory_limit = '{self._memory_mb}MB'")
 
     def yield_turn(self) -> None:
-        """Let go of the file if somebody waits for it and this turn was not too short."""
-        if self._connection is None or self._shared or time.monotonic() - self._opened_at < _LEAST_HOLD_S:
+        """Let go of the file if somebody waits for it and this turn was not too short, or if it was long."""
+        held_s = time.monotonic() - self._opened_at
+        if self._connection is None or self._shared or held_s < _LEAST_HOLD_S:
+            return
+        if held_s >= _LONGEST_HOLD_S:
+            self.close()
             return
         with self._turn_file() as file:
             try:

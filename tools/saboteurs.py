@@ -203,7 +203,7 @@ SABOTEURS = (
         "put_back_and_believed",
         "a table that was out of the publication for a while is followed as if nothing had been written meanwhile",
         "connect/pgpublication.py",
-        "if member.whole and _untouched(member)",
+        "if member.whole and noted.knows(member)",
         "if member.whole",
         ("tests/faults/test_source_changed.py",),
     ),

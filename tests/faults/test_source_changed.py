@@ -106,6 +106,23 @@ def test_a_table_made_again_and_put_back_into_the_publication_ends_the_run(pair:
     assert isinstance(error, PositionLost), error
 
 
+@pytest.mark.parametrize("while_running", [True, False], ids=["running", "paused"])
+def test_tables_that_changed_names_with_each_other_end_the_run(pair: Pair, while_running: bool) -> None:
+    make(pair)
+    pair.source.execute("create table b as select id, -n as n from a; alter table b add primary key (id)")
+    rig = pair.rig(["public.a", "public.b"], snapshots={"every": "1s"}).start().opens().copied()
+    if not while_running:
+        rig.pause()
+    pair.source.execute(
+        "begin; alter table a rename to c; alter table b rename to a; alter table c rename to b; commit"
+    )
+    pair.source.execute("update a set n = 7 where id = 1")
+    if not while_running:
+        rig.start()
+    error = rig.fails()
+    assert isinstance(error, PositionLost), error
+
+
 def test_a_table_put_into_the_publication_by_hand_before_it_joins_is_followed(pair: Pair) -> None:
     make(pair)
     pair.source.execute("create table item_b as select * from a; alter table item_b add primary key (id)")

@@ -176,11 +176,13 @@ def test_defaults_of_database_and_role_do_not_change_a_values_text(pair: Pair) -
         "search_path": "public",
         "standard_conforming_strings": "off",
         "statement_timeout": "1",
+        "array_nulls": "off",
     }
     pair.source.execute(
         "create table public.odd (id int primary key, d date, i interval, b bytea, f float8, t timestamptz, w text)"
     )
-    pair.source.execute("create table public.plain (id int primary key, n inet)")
+    pair.source.execute("create table public.plain (id int primary key, n inet, a text[])")
+    pair.source.execute("insert into plain values (1, null, array[null, 'null'])")
     values = (
         "'2024-02-29', '-1 year 2 mons 3 days', '\\x00ff5c', 0.1::float8 + 0.2, '2024-01-01 00:00:00+00', 'back\\slash'"
     )
@@ -202,6 +204,7 @@ def test_defaults_of_database_and_role_do_not_change_a_values_text(pair: Pair) -
     rig.reaches(lambda: pair.arrived("select * from odd order by id") == [(1, *said), (2, *said)])
     query = "select format_type(atttypid, -1) from pg_attribute where attrelid = 'plain'::regclass and attname = 'n'"
     assert pair.arrived(query) == [("inet",)]
+    assert pair.arrived("select a from plain") == [([None, "null"],)]
 
 
 def test_a_database_in_another_encoding_gives_its_characters(pair: Pair, database: Callable[..., str]) -> None:

@@ -39,6 +39,7 @@ SESSION = {
     "intervalstyle": "postgres",
     "extra_float_digits": "3",
     "bytea_output": "hex",
+    "array_nulls": "on",
     "timezone": "UTC",
     "xmloption": "content",
     "search_path": "",

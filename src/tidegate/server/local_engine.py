@@ -24,8 +24,6 @@ from tidegate.server.nursery import Nursery
 
 PREFIX = "TIDEGATE_"
 LOGS_KEPT = 20
-# glibc gives each thread a heap of its own, up to eight a core, and keeps what is freed in it.
-_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 """Of each run: the output of its last workers. One that is restarted for weeks must not fill the disk."""
 
 
@@ -87,8 +85,9 @@ class LocalEngine:
         self._noticed = noticed
         inherited = os.environ if environment is None else environment
         # The server's own settings, its secret key among them, are none of the workers' business (I8).
-        handed = {n: value for n, value in inherited.items() if not n.startswith(PREFIX) or n == VARIABLE}
-        self._environment = _ARENAS | handed | dict(handed_on or {})
+        self._environment = {
+            name: value for name, value in inherited.items() if not name.startswith(PREFIX) or name == VARIABLE
+        } | dict(handed_on or {})
         self._command = list(command)
         self._warm = warm
         self._nursery: Nursery | None = None

@@ -16,7 +16,7 @@ from tidegate.targets.postgres.types import column_type, holds
 NAME_BYTES = 63
 """What the server keeps of a name; longer ones it would cut off."""
 KEY_TO_COME = "Tidegate adds the primary key when all rows are in"
-"""The comment of a table that was made without it: building it once is faster than keeping it up to date."""
+"""The comment of a table that was made without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""Builds the compiled decoder (`rust/`) where cargo is there. Without it, or where it fails, one line says so and the
-package is whole: it decodes in Python. Everything else about the package is in pyproject.toml."""
+"""Builds the compiled decoder (`rust/`) where cargo is there, and the web console (`web/`) where npm is and nobody
+built it before. Without them, or where they fail, one line says so: the package decodes in Python then, and its server
+says how the console is built. Everything else about the package is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
+WEB = Path(__file__).resolve().parent / "web"
+CONSOLE = Path(__file__).resolve().parent / "src" / "tidegate" / "console" / "static" / "index.html"
 CRATE = Path(__file__).resolve().parent / "rust"
 DEADLINE_S = 600
 
@@ -38,7 +42,29 @@ class BuildDecoder(build_ext):
             self.warn(f"the compiled decoder is not built, logs are decoded in Python: {type(error).__name__}")
 
 
+class BuildConsole(build_py):
+    def run(self) -> None:
+        # Who works on a checkout builds it with make.
+        if not self.editable_mode and not CONSOLE.exists() and WEB.exists():
+            self._build()
+            self.data_files = self._get_data_files()
+        super().run()
+
+    def _build(self) -> None:
+        npm = shutil.which("npm")
+        if npm is None:
+            self.warn("no npm here: the web console is not built; `make console` builds it where there is Node.js 20")
+            return
+        try:
+            # Not `ci`: it refuses a lock without the optional packages of platforms that a registry does not carry.
+            install = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
+            for arguments in (install, ["run", "build"]):
+                subprocess.run([npm, *arguments], cwd=WEB, check=True, timeout=DEADLINE_S)  # noqa: S603  as above
+        except (OSError, subprocess.SubprocessError) as error:
+            self.warn(f"the web console is not built ({type(error).__name__}); `make console` says why")
+
+
 setup(
     ext_modules=[Extension("tidegate.decode._native", sources=[], optional=True)],
-    cmdclass={"build_ext": BuildDecoder},
+    cmdclass={"build_ext": BuildDecoder, "build_py": BuildConsole},
 )

@@ -103,6 +103,8 @@ FIGURES = (
     ),
     Figure("pgoutput_decode_rows_s", "rows/s", "decode", 5_000_000, None, _rate, ours="native"),
     Figure("pgoutput_decode_log_rows_s", "rows/s", "decode", None, None, _rate, ours="native log"),
+    Figure("binlog_decode_rows_s", "rows/s", "decode", 1_000_000, 3_000_000, _rate, ours="native binlog"),
+    Figure("binlog_decode_log_rows_s", "rows/s", "decode", None, None, _rate, ours="native binlog log"),
     Figure("pg_worker_cpu_s_per_m", "s", "mixed", 1.5, 0.8, _worker_cpu),
     Figure("worker_rss_mb_streaming", "MB", "mixed", 150, 100, _memory),
     Figure("worker_rss_mb_full", "MB", "full", 250, 150, _memory),

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes this checkout ready on a fresh machine. Called by the Makefile:
 #   tools/setup.sh python    .venv with the locked packages and Tidegate itself
-#   tools/setup.sh servers   PostgreSQL versions for the tests, as many as this machine can have
+#   tools/setup.sh browser   a Chromium, for the console's journeys
+#   tools/setup.sh servers   PostgreSQL versions and a MariaDB for the tests, as many as this machine can have
 # Root installs missing Debian packages itself; everybody else is told in a sentence what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -81,13 +82,30 @@ set_up_servers() {
   fi
   say "Fetching PostgreSQL 14 and 17 for the tests …"
   .venv/bin/python -m tidegate.testing.binaries 14 17 >&2 || say "The tests go on with the versions that are here."
+  say "Unpacking Debian's MariaDB for the tests (nothing is installed) …"
+  .venv/bin/python -m tidegate.testing.mariadb_binaries >&2 || say "The tests of MariaDB are passed over."
+}
+
+set_up_browser() {
+  if command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ -n "${TIDEGATE_CHROMIUM:-}" ]; then
+    return 0
+  fi
+  if can_apt; then
+    say "Installing Chromium for the console's journeys …"
+    apt_install chromium fonts-droid-fallback || true
+  fi
+  command -v chromium >/dev/null || {
+    say "The journeys need a Chromium: install it (Debian: apt-get install chromium), or name one in TIDEGATE_CHROMIUM."
+    exit 3
+  }
 }
 
 case "${1:-}" in
+browser) set_up_browser ;;
 python) set_up_python ;;
 servers) set_up_servers ;;
 *)
-  say "usage: tools/setup.sh python|servers"
+  say "usage: tools/setup.sh python|servers|browser"
   exit 2
   ;;
 esac

@@ -1,4 +1,5 @@
-//! Dates and times as texts to the numbers PostgreSQL keeps: days and microseconds since the year 2000 in UTC.
+//! Dates and times as texts to the numbers PostgreSQL keeps: days and microseconds since the year 2000 in UTC; and back
+//! from the days that Unix counts.
 //!
 //! Only years 0001 to 9999 and times of day that exist; all else is `None`.
 
@@ -28,6 +29,20 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAYS)
+}
+
+/// Year, month and day of the month, from the days since 1970-01-01, of which there are none before.
+///
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+pub fn civil(unix_days: i64) -> (i64, i64, i64) {
+    let days = unix_days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 fn date(text: &[u8]) -> Option<i64> {

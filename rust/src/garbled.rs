@@ -3,6 +3,8 @@
 
 use crate::arrow::ArrowArray;
 use crate::gather::{Fed, Limits, Totals};
+use crate::inflate::inflated;
+use crate::values::{Input, Reader};
 use crate::*;
 
 /// Xorshift: chance that is the same each time.
@@ -118,4 +120,51 @@ fn any_bytes_give_whole_arrays_or_a_fault() {
         }
     }
     assert!(seen > 50_000, "{seen}");
+}
+
+fn some(chance: &mut Chance, most: usize) -> Vec<u8> {
+    (0..chance.below(most)).map(|_| chance.below(256) as u8).collect()
+}
+
+#[test]
+fn any_bytes_are_the_text_of_a_value_or_nothing() {
+    let mut chance = Chance(20_261_123);
+    let mut read = 0;
+    for _ in 0..40_000 {
+        let way = chance.below(21) as u32;
+        let most = match way {
+            3 => 65,
+            8..=10 => 6,
+            11 => 64,
+            14..=19 => 4,
+            _ => 8,
+        };
+        let size = 1 + chance.below(most) as u32;
+        let more = chance.below(size as usize + 1) as u32;
+        let texts = (0..chance.below(300)).map(|at| vec![b'a' + (at % 26) as u8].into()).collect();
+        let bytes = some(&mut chance, 60);
+        let mut out = vec![];
+        if Reader::new(way, size, more, texts).read(&mut Input::new(&bytes), &mut out).is_some() {
+            read += std::str::from_utf8(&out).unwrap().len();
+        }
+    }
+    assert!(read > 10_000, "{read}");
+}
+
+#[test]
+fn any_bytes_are_inflated_or_nothing() {
+    let mut chance = Chance(20_261_124);
+    let mut out = vec![];
+    for _ in 0..40_000 {
+        let sound = [0x81, 200, 0x78, 0x9c].into_iter().chain(some(&mut chance, 200)).collect::<Vec<_>>();
+        if inflated(&mut Input::new(&sound), &mut out).is_some() {
+            assert_eq!(out.len(), 200);
+        }
+        assert!(out.len() <= 200);
+    }
+    let hello = b"\x81\x05\x78\x9c\xcb\x48\xcd\xc9\xc9\x07\x00\x06\x2c\x02\x15";
+    assert!(inflated(&mut Input::new(hello), &mut out).is_some());
+    assert_eq!(out, b"hello");
+    let (sum, _) = hello.split_last().unwrap();
+    assert!(inflated(&mut Input::new(&[sum, &[0x16]].concat()), &mut out).is_none());
 }

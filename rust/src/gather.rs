@@ -2,10 +2,10 @@
 //!
 //! The twin is `decode/plain.py`; both stop at the same places for the same reasons.
 
-use crate::arrow::Group;
+use crate::gathered::Gathered;
 use crate::log::Place;
 use crate::message::{parse, Fault, Images, Message, Op, LONG, SHORT};
-use crate::relation::{Relations, Rows};
+use crate::relation::Rows;
 use crate::rows::BYTES_MAX;
 
 const OUT_OF_PLACE: Fault = Fault::of(20, 0);
@@ -74,16 +74,13 @@ struct Resume {
 #[derive(Default)]
 pub struct Gatherer {
     resume: Resume,
-    relations: Relations,
-    held: Vec<u32>,
+    pub gathered: Gathered,
     events: Vec<Event>,
     images: Images,
     inside: bool,
     open: Event,
     skip: u64,
     transactions: u64,
-    changes: u64,
-    bytes: u64,
 }
 
 enum Step {
@@ -99,7 +96,7 @@ impl Gatherer {
 
     /// False if rows of another shape are gathered. The key's columns must be columns.
     pub fn shape(&mut self, oid: u32, columns: usize, key: &[u32], mode: u32) -> bool {
-        self.relations.shape(oid, columns, key, mode)
+        self.gathered.relations.shape(oid, columns, key, mode)
     }
 
     pub fn feed(&mut self, buffer: &[u8], limits: &Limits) -> Fed {
@@ -149,7 +146,7 @@ impl Gatherer {
                 return Ok(self.room(limits));
             }
             Message::Relation { oid } => {
-                if let Some(relation) = self.relations.find(oid) {
+                if let Some(relation) = self.gathered.relations.find(oid) {
                     relation.described = false;
                 }
                 return Ok(Step::Behind(RELATION));
@@ -166,7 +163,8 @@ impl Gatherer {
 
     fn row(&mut self, oid: u32, op: Op, has_old: bool, body: &[u8], limits: &Limits) -> Result<Step, Fault> {
         self.inside()?;
-        let Some(relation) = self.relations.find(oid).filter(|relation| relation.described) else {
+        let gathered = &mut self.gathered;
+        let Some(relation) = gathered.relations.find(oid).filter(|relation| relation.described) else {
             return Ok(Step::Before(UNSHAPED, oid));
         };
         let place = Place { transaction: self.open.transaction, index: self.open.changes };
@@ -179,23 +177,13 @@ impl Gatherer {
             }
             if place.index >= self.skip {
                 let size = body.len() as u64 + 1;
-                let bytes = self.bytes.saturating_add(size);
-                let full = self.changes >= limits.split_changes || bytes > limits.split_bytes.min(BYTES_MAX);
-                if self.changes > 0 && full {
+                let bytes = gathered.bytes.saturating_add(size);
+                let full = gathered.changes >= limits.split_changes || bytes > limits.split_bytes.min(BYTES_MAX);
+                if gathered.changes > 0 && full {
                     return Ok(Step::Before(FULL, oid));
                 }
-                match &mut relation.rows {
-                    Rows::Net(net) => net.add(oid, op, has_old, body, &self.images)?,
-                    Rows::Log(log) => log.add(oid, op, has_old, body, &self.images, place)?,
-                    Rows::Skip => {}
-                }
-                if relation.changes == 0 {
-                    self.held.push(oid);
-                }
-                relation.changes += 1;
-                relation.bytes += size;
-                self.changes += 1;
-                self.bytes = bytes;
+                relation.add(op, has_old, body, &self.images, place)?;
+                gathered.count(oid, 1, size);
             }
         }
         self.open.changes += 1;
@@ -203,8 +191,7 @@ impl Gatherer {
     }
 
     fn room(&self, limits: &Limits) -> Step {
-        let full = self.changes >= limits.changes || self.bytes >= limits.bytes;
-        if self.changes > 0 && full {
+        if self.gathered.is_full(limits) {
             return Step::Behind(FULL);
         }
         Step::On
@@ -233,37 +220,14 @@ impl Gatherer {
         Err(OUT_OF_PLACE)
     }
 
-    /// Nothing for a relation that is not gathered.
-    pub fn take(&mut self, oid: u32) -> Vec<Group> {
-        let Some(relation) = self.relations.find(oid) else { return vec![] };
-        self.changes -= relation.changes;
-        self.bytes -= relation.bytes;
-        self.held.retain(|held| *held != oid);
-        relation.take()
-    }
-
-    /// Forgets what is gathered; shapes and the place in the log stay.
-    pub fn clear(&mut self) {
-        for oid in self.held.drain(..) {
-            if let Some(relation) = self.relations.find(oid) {
-                relation.clear();
-            }
-        }
-        (self.changes, self.bytes) = (0, 0);
-    }
-
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The relations with something to take, in the order of their first change.
-    pub fn held(&self) -> &[u32] {
-        &self.held
-    }
-
     pub fn totals(&self) -> Totals {
         let inside = u32::from(self.inside);
-        Totals { changes: self.changes, bytes: self.bytes, skip: self.skip, inside, _unused: 0, open: self.open }
+        let Gathered { changes, bytes, .. } = self.gathered;
+        Totals { changes, bytes, skip: self.skip, inside, _unused: 0, open: self.open }
     }
 }
 

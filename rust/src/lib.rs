@@ -5,22 +5,32 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 
+mod addresses;
 mod arrow;
+mod binlog;
 mod blocks;
+mod checksum;
 mod civil;
 mod copy;
+mod decoded;
+mod door;
 mod drain;
+mod event;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod garbled;
 mod gather;
+mod gathered;
+mod inflate;
 mod keys;
 mod log;
 mod message;
+mod moments;
 mod net;
 mod patterns;
 mod relation;
 mod rows;
+mod values;
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -34,14 +44,14 @@ use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 4;
+const INTERFACE: u32 = 5;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
 const FAILED: u32 = 2;
 
-pub struct Handle {
-    gatherer: Gatherer,
+pub struct Handle<G = Gatherer> {
+    gatherer: G,
     taken: Vec<Taken>,
     failed: bool,
 }
@@ -56,7 +66,7 @@ pub struct Taken {
     _columns: Box<[u32]>,
 }
 
-fn guarded(handle: *mut Handle, work: impl FnOnce(&mut Handle) -> u32) -> u32 {
+fn guarded<G>(handle: *mut Handle<G>, work: impl FnOnce(&mut Handle<G>) -> u32) -> u32 {
     let Some(handle) = (unsafe { handle.as_mut() }) else { return FAILED };
     if handle.failed {
         return FAILED;
@@ -83,8 +93,12 @@ pub extern "C" fn tg_interface() -> u32 {
 /// Null if it cannot be had.
 #[no_mangle]
 pub extern "C" fn tg_open() -> *mut Handle {
+    opened()
+}
+
+fn opened<G: Default>() -> *mut Handle<G> {
     let made = catch_unwind(|| {
-        let handle = Handle { gatherer: Gatherer::default(), taken: vec![], failed: false };
+        let handle = Handle { gatherer: G::default(), taken: vec![], failed: false };
         Box::into_raw(Box::new(handle))
     });
     made.unwrap_or(std::ptr::null_mut())
@@ -94,6 +108,10 @@ pub extern "C" fn tg_open() -> *mut Handle {
 /// `handle` came from `tg_open` and is not used again.
 #[no_mangle]
 pub unsafe extern "C" fn tg_close(handle: *mut Handle) {
+    closed(handle);
+}
+
+unsafe fn closed<G>(handle: *mut Handle<G>) {
     if !handle.is_null() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(handle))));
     }
@@ -166,7 +184,7 @@ pub unsafe extern "C" fn tg_events(handle: *mut Handle, events: *mut *const Even
 /// `handle` is open and `oids` points to a pointer.
 #[no_mangle]
 pub unsafe extern "C" fn tg_held(handle: *mut Handle, oids: *mut *const u32) -> usize {
-    listed(handle, oids, |handle| handle.gatherer.held())
+    listed(handle, oids, |handle| handle.gatherer.gathered.held())
 }
 
 /// The batches of a relation, valid until the next `tg_take`; those the caller does not import are given back then.
@@ -181,7 +199,7 @@ pub unsafe extern "C" fn tg_take(
     totals: *mut Totals,
 ) -> usize {
     let done = guarded(handle, |handle| {
-        handle.taken = handle.gatherer.take(oid).into_iter().map(handed_over).collect();
+        handle.taken = handle.gatherer.gathered.take(oid).into_iter().map(handed_over).collect();
         match totals.as_mut() {
             Some(totals) => *totals = handle.gatherer.totals(),
             None => return REFUSED,
@@ -199,7 +217,7 @@ pub unsafe extern "C" fn tg_take(
 #[no_mangle]
 pub unsafe extern "C" fn tg_clear(handle: *mut Handle, totals: *mut Totals) -> u32 {
     guarded(handle, |handle| {
-        handle.gatherer.clear();
+        handle.gatherer.gathered.clear();
         match totals.as_mut() {
             Some(totals) => *totals = handle.gatherer.totals(),
             None => return REFUSED,
@@ -209,7 +227,7 @@ pub unsafe extern "C" fn tg_clear(handle: *mut Handle, totals: *mut Totals) -> u
 }
 
 /// Where a list begins and how long it is; `usize::MAX` if it cannot be had.
-unsafe fn listed<T>(handle: *mut Handle, first: *mut *const T, list: impl FnOnce(&Handle) -> &[T]) -> usize {
+unsafe fn listed<G, T>(handle: *mut Handle<G>, first: *mut *const T, list: impl FnOnce(&Handle<G>) -> &[T]) -> usize {
     let mut length = usize::MAX;
     guarded(handle, |handle| {
         let found = list(handle);

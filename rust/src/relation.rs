@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::arrow::Group;
-use crate::log::Log;
+use crate::log::{Log, Place};
+use crate::message::{Fault, Images, Op};
 use crate::net::Net;
 
 /// The numbers are those of `decode.gatherer.Mode`; any other is `SKIP`.
@@ -19,7 +20,7 @@ pub enum Rows {
 pub struct Relation {
     oid: u32,
     pub columns: usize,
-    key: Vec<usize>,
+    pub key: Vec<usize>,
     mode: u32,
     /// Cleared by a relation's message, until its shape is said again.
     pub described: bool,
@@ -29,6 +30,15 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// Nothing is changed if there is a fault.
+    pub fn add(&mut self, op: Op, has_old: bool, body: &[u8], images: &Images, place: Place) -> Result<(), Fault> {
+        match &mut self.rows {
+            Rows::Net(net) => net.add(self.oid, op, has_old, body, images),
+            Rows::Log(log) => log.add(self.oid, op, has_old, body, images, place),
+            Rows::Skip => Ok(()),
+        }
+    }
+
     pub fn take(&mut self) -> Vec<Group> {
         (self.changes, self.bytes) = (0, 0);
         match &mut self.rows {

@@ -79,11 +79,29 @@ class Settings:
         int, Says("How many of each task's newest key events are kept, however old.", 1, 100_000)
     ] = 1_000
     keep_runs: Annotated[int, Says("How many of each task's newest runs are kept, however old.", 1, 100_000)] = 20
+    metrics_10s_keep_hours: Annotated[
+        float, Says("How long figures of tasks are kept in steps of 10 s, in hours.", 0.1, 8_760)
+    ] = 2.0
+    metrics_1min_keep_days: Annotated[
+        float, Says("How long figures of tasks are kept in steps of 1 min, in days.", 0.1, 3_650)
+    ] = 2.0
+    metrics_1h_keep_days: Annotated[
+        float, Says("How long figures of tasks are kept in steps of 1 h, in days.", 1, 36_500)
+    ] = 90.0
+    log_keep_days: Annotated[float, Says("How long lines of the log are kept, in days.", 0.01, 3_650)] = 7.0
+    log_keep_mb: Annotated[
+        float, Says("How much room the lines of each task may take, in megabytes; the oldest go first.", 0.1, 10_000)
+    ] = 5.0
+    alert_interval_s: Annotated[float, Says("How often alert rules are looked at.", 0.05, 60)] = 2.0
+    outbound_allow: Annotated[
+        str | None,
+        Says("Networks, separated by commas, that alerts may be sent to although they are not public."),
+    ] = None
     decode: Annotated[
         Decoder,
         Says("What workers read the source's log with; auto is the compiled decoder where it is built."),
     ] = "auto"
-    log_level: Annotated[LogLevel, Says("What the server logs.")] = "info"
+    log_level: Annotated[LogLevel, Says("What the server and its workers log.")] = "info"
 
     def __post_init__(self) -> None:
         if self.lease_s < 2 * self.heartbeat_s:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tidegate.errors import TidegateError
+from tidegate.model.measured import TableMeasure
 from tidegate.model.problem import problem
 from tidegate.server.local_engine import Launch, Worker
 
@@ -26,6 +27,10 @@ class Manners:
     fails_with: TidegateError | None = None
     dies: bool = True
     """Whether it ends when it is killed."""
+    speaks: bool = True
+    moves: bool = True
+    says: dict[str, Any] = field(default_factory=dict)
+    """What its heartbeats say otherwise than usual."""
 
 
 @dataclass
@@ -60,22 +65,31 @@ class Puppet:
         self.given = answer.json()
         opened, beats = False, 0
         while not (self.killed and self.manners.dies):
-            beats += 1
+            if not self.manners.speaks:
+                time.sleep(0.01)
+                continue
+            beats += self.manners.moves
             if self.manners.fails_with is not None:
                 self.say("event", name="gave_up", error=problem(self.manners.fails_with))
                 return
             if self.manners.opens and not opened:
                 self.say("event", name="opened")
                 opened = True
-            orders = self.say(
-                "heartbeat",
-                phase="incremental",
-                health="steady",
-                position=f"0/{beats}",
-                counters={"rows_full": 10, "changes_written": beats},
-                lag_s=0.1,
-                lag_bytes=beats,
-            )
+            usual = {
+                "phase": "incremental",
+                "health": "steady",
+                "position": f"0/{beats}",
+                "counters": {
+                    "rows_full": 10,
+                    "changes_written": beats,
+                    "rows_read": 10 + beats,
+                    "rows_written": 10 + beats,
+                },
+                "tables": {"public.orders": TableMeasure("following", rows_read=10 + beats, rows_copied=10).tell()},
+                "lag_s": 0.1,
+                "lag_bytes": beats,
+            }
+            orders = self.say("heartbeat", **usual | self.manners.says)
             if orders.status_code == 409:
                 return
             if orders.json()["snapshot"] is not None:

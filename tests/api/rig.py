@@ -4,7 +4,7 @@ wrong unless told otherwise."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +17,18 @@ from fastapi import FastAPI
 
 from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
-from tidegate.logs import configure
-from tidegate.model.task import TaskSpec
+from tidegate.logs import configure, hand_to
+from tidegate.model.mapping import ColumnFit, SourceTables, TableFit, TableFits
+from tidegate.model.schema import TableName
+from tidegate.model.task import TaskSpec, matches
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.reconcile import Reconciler
-from tidegate.server.views import Side
+from tidegate.server.views import Retentions, Side
 from tidegate.store.opening import open_store
 from tidegate.testing.servers import until
+from tidegate.watch.outbound import Outbound, allowed_networks
 
 CANARY = "canary-4b1d"
 """The password of every data source here; it must never be seen in an answer, a log or an error."""
@@ -37,6 +40,10 @@ class Cost:
     safe_bytes: int | None = 1 << 30
     source_end: str = "0/FFFF"
     behind_bytes: int | None = 8192
+    reads_from: str = "0/EFFF"
+    chunks_left: int = 0
+    chunks_total: int = 0
+    delivery: str = "exactly_once"
 
 
 @dataclass
@@ -47,6 +54,7 @@ class CalmPlane:
     lost: TidegateError | None = None
     missing: list[str] = field(default_factory=list)
     left: list[TidegateError] = field(default_factory=list)
+    tables: list[TableName] = field(default_factory=lambda: [TableName("public", "orders")])
     free: threading.Event = field(default_factory=threading.Event)
     """Cleaning up waits until it is set; it is, unless a test clears it."""
 
@@ -56,28 +64,46 @@ class CalmPlane:
     def check_task(self, spec: TaskSpec, source: Side, target: Side, task_key: str) -> Sequence[TidegateError]:
         return list(self.wrong)
 
+    def source_tables(self, source: Side) -> SourceTables:
+        return SourceTables("shop", self.tables, [TableName("public", "scratch")])
+
+    def table_fits(self, spec: TaskSpec, source: Side, target: Side, task_key: str, most: int) -> TableFits:
+        columns = [ColumnFit("id", "bigint", "BIGINT", False, True, "")]
+        fits = [TableFit(str(name), f"lake.{name.name}", False, columns, []) for name in matches(spec, self.tables)]
+        return TableFits(len(fits), fits[:most])
+
     def check_continue(self, run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None) -> Cost:
         if self.lost is not None:
             raise self.lost
         return Cost()
+
+    def estimate_rows(self, spec: TaskSpec, source: Side) -> int:
+        return 12_000
 
     def look_at_log(self, run_key: str, source: Side, position: str | None) -> Cost:
         if self.lost is not None:
             raise self.lost
         return Cost()
 
+    def retentions(self, source: Side, runs: Mapping[str, str | None]) -> Retentions | None:
+        return None
+
     def forget(self, run_key: str, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
         self.free.wait(60)
         return list(self.left)
 
-    def missing_objects(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[str]:
+    def missing_objects(
+        self, spec: TaskSpec, source: Side, target: Side, *, working: bool = False, run_key: str | None = None
+    ) -> Sequence[str]:
         return list(self.missing)
 
 
 @contextmanager
 def answering(app: FastAPI) -> Iterator[str]:
     """Serve the app on a free port of this machine; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -126,14 +152,15 @@ LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s
 
 
 @contextmanager
-def opened(data_dir: Path, *, driven: bool = False) -> Iterator[Api]:
+def opened(data_dir: Path, *, driven: bool = False, level: str = "error") -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
-    configure("error")
+    configure(level)
     store = open_store(data_dir, environment={}, default_units=4)
     plane = CalmPlane()
-    control = Control(store, plane, limits=LIMITS)
+    control = Control(store, plane, limits=LIMITS, outbound=Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5))
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
+    hand_to(control.journal.take)
     token = control.first_token()
     assert token is not None
     try:
@@ -149,6 +176,8 @@ def opened(data_dir: Path, *, driven: bool = False) -> Iterator[Api]:
         for puppet in engine.puppets:
             puppet.killed = True
         reconciler.stop()
+        hand_to(None)
+        control.journal.close()
         store.close()
 
 

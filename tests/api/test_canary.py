@@ -36,9 +36,18 @@ def test_a_password_is_seen_nowhere_while_a_task_lives(
     caplog.set_level(logging.DEBUG)
     assert callable(arrive)
     arrive(driven)
+    channel = {"name": "hook", "kind": "webhook", "url": f"http://127.0.0.1:9/{CANARY}", "key": CANARY * 2}
+    driven.ask("POST", "/alert-channels", expect=201, json=channel)
     said = every_answer(driven)
     assert len(said) > 15
     said.append(driven.http.post("/api/v1/data-sources/shop/test").text)
+    said.append(driven.http.post("/api/v1/alert-channels/hook/test").text)
+    said.append(driven.http.put("/api/v1/alert-channels/hook", json={"url": f"ftp://{CANARY}"}).text)
+    said.append(driven.http.put("/api/v1/alert-channels/hook", json={"url": f"http://10.0.0.1/{CANARY}"}).text)
+    wrong = channel | {"name": "other", "kind": "apprise", "url": f"{CANARY}://x"}
+    said.append(
+        driven.http.post("/api/v1/alert-channels", json={**wrong, "key": None}).text.replace(f"service {CANARY}", "")
+    )
     said.append(driven.http.put("/api/v1/data-sources/shop", json={"config": {"password": CANARY, "x": CANARY}}).text)
     said.append(driven.http.post("/api/v1/data-sources", json=data_source("shop")).text)
     said.append(driven.http.post("/api/v1/tasks", json=definition() | {"password": CANARY, "units": CANARY}).text)

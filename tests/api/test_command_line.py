@@ -60,7 +60,7 @@ def test_one_file_sets_everything_up_and_applying_it_again_changes_nothing(stock
         ("task", "more_to_lake", "created, submitted"),
     ]
     assert stocked.control.data_source_side("more")[1]["password"] == CANARY
-    second = data(tidegate(stocked, "apply", "-f", file, "--json", MORE_PASSWORD=CANARY))
+    second = data(tidegate(stocked, "apply", "-f", file, "--submit", "--json", MORE_PASSWORD=CANARY))
     assert [one["outcome"] for one in second if one["kind"] != "data_source"] == ["unchanged", "unchanged"]
     assert next(one["outcome"] for one in second if one["kind"] == "data_source") in ("saved", "unchanged")
 
@@ -180,6 +180,25 @@ def test_a_running_task_whose_log_is_lost_says_so_when_the_source_is_asked(drive
     assert "the slot was invalidated" in tidegate(driven, "positions", TASK, "--ask-source").stdout
 
 
+def test_a_dry_run_says_what_it_would_cost_and_changes_nothing(driven: Api) -> None:
+    paused(driven)
+    before = task(driven)
+    said = tidegate(driven, "continue", TASK, "--dry-run")
+    assert said.exit_code == 0
+    for part in ("goes by the snapshot", "4.0 KiB, 0/EFFF to 0/FFFF", "for another 1.0 GiB of log"):
+        assert part in said.stdout
+    assert task(driven) == before
+
+
+def test_a_dry_run_of_what_is_refused_says_why_and_exits_as_the_command_does(driven: Api) -> None:
+    paused(driven)
+    driven.plane.lost = PositionLost("the slot was invalidated by the server")
+    said = tidegate(driven, "continue", TASK, "--dry-run")
+    assert said.exit_code == tidegate(driven, "continue", TASK).exit_code != 0
+    assert "refused: the slot was invalidated" in said.stdout
+    assert "max_slot_wal_keep_size" in said.stdout
+
+
 def test_a_refusal_lists_what_is_offered_once(driven: Api) -> None:
     running(driven)
     said = tidegate(driven, "continue", TASK)
@@ -210,6 +229,15 @@ def test_a_version_that_is_not_the_tasks_is_refused(driven: Api) -> None:
     said = tidegate(driven, "pause", TASK, "--version", "1")
     assert said.exit_code == 2
     assert "request.stale_version" in said.stderr
+
+
+def test_stop_says_that_something_was_left_behind(driven: Api) -> None:
+    running(driven)
+    driven.plane.left.append(SourceUnreachable("shop does not answer"))
+    said = tidegate(driven, "stop", TASK)
+    assert said.exit_code == 0, said.output
+    assert "something of the run is left" in said.stdout
+    assert data(tidegate(driven, "runs", TASK, "--json"))[0]["cleanup"] == "left"
 
 
 def test_stop_does_not_ask_where_nobody_can_answer(driven: Api) -> None:

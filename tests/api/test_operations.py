@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.rig import Api
-from api.situations import DEADLINE_S, SITUATIONS, TASK, task
+from api.situations import DEADLINE_S, SITUATIONS, TASK, failed_with_snapshot, paused, task
 from tidegate.cli.main import app
 from tidegate.cli.operations import OPERATIONS, goal
 from tidegate.errors import NotFound
@@ -126,3 +126,48 @@ def test_the_states_and_statuses_of_the_document_are_those_of_the_table(standing
     shown = standing_api.ask("GET", "/openapi.json")["components"]["schemas"]["TaskView"]["properties"]
     assert shown["state"]["enum"] == [str(state) for state in State]
     assert set(shown["status"]["enum"]) == {facts.status for facts in STATES.values()}
+
+
+def test_a_preview_answers_for_every_command_and_names_those_it_does_not_know(driven: Api) -> None:
+    SITUATIONS["paused"][2](driven)
+    for command in COMMANDS:
+        found = driven.ask("GET", f"/tasks/{TASK}/operations/{command}/preview")
+        assert found["allowed"] == (command in ("continue", "stop")), found
+        assert (found["problem"] is None) == found["allowed"]
+    assert driven.ask("GET", f"/tasks/{TASK}/operations/dance/preview", expect=404)["code"] == NotFound.code
+
+
+# --- key events ---
+
+
+def test_key_events_have_a_level_and_what_failed_its_cause_and_advice(driven: Api) -> None:
+    failed_with_snapshot(driven)
+    wrong = driven.ask("GET", f"/tasks/{TASK}/events", params={"level": ["error"]})
+    assert [(one["name"], one["level"], one["cause"]) for one in wrong] == [
+        ("gave_up", "error", "the log of shop is broken")
+    ]
+    assert wrong[0]["advice"].startswith("Stop the task")
+    rest = driven.ask("GET", f"/tasks/{TASK}/events", params={"level": ["info", "warning"]})
+    everything = driven.ask("GET", f"/tasks/{TASK}/events")
+    assert sorted(one["id"] for one in [*wrong, *rest]) == sorted(one["id"] for one in everything)
+
+
+def test_key_events_are_found_by_name_time_and_page_and_followed(driven: Api) -> None:
+    paused(driven)
+    path = f"/tasks/{TASK}/events"
+    everything = driven.ask("GET", path)
+    ids = [one["id"] for one in everything]
+    assert [one["name"] for one in driven.ask("GET", path, params={"name": ["drained", "opened"]})] == [
+        "drained",
+        "opened",
+    ]
+    assert [one["id"] for one in driven.ask("GET", path, params={"before": ids[1], "limit": 2})] == ids[2:4]
+    followed = driven.ask("GET", path, params={"after": ids[3], "order": "oldest", "limit": 2})
+    assert [one["id"] for one in followed] == [ids[2], ids[1]]
+    at = everything[2]["at"]
+    assert {one["id"] for one in driven.ask("GET", path, params={"since": at})} == {
+        one["id"] for one in everything if one["at"] >= at
+    }
+    assert {one["id"] for one in driven.ask("GET", "/events", params={"until": at})} == {
+        one["id"] for one in everything if one["at"] < at
+    }

@@ -120,6 +120,24 @@ def test_a_request_under_way_does_not_hold_its_end(tmp_path: Path) -> None:
         asking.join(10)
 
 
+def test_who_waits_for_lines_of_the_log_is_answered_when_it_ends(tmp_path: Path) -> None:
+    with server(tmp_path) as (process, said):
+        headers = {"Authorization": f"Bearer {(tmp_path / 'admin.token').read_text().strip()}"}
+        ask = {"search": "nothing.like.it", "wait_s": "20"}
+        with httpx.Client(base_url=said["url"], headers=headers, timeout=30, trust_env=False) as client:
+            ask["cursor"] = client.get("/api/v1/logs", params=ask).json()["follow"]
+            answers: list[httpx.Response] = []
+            waits = threading.Thread(target=lambda: answers.append(client.get("/api/v1/logs", params=ask)))
+            waits.start()
+            time.sleep(0.5)  # so that it most likely waits by then; if not, it is answered likewise
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+            waits.join(30)
+        assert [answer.status_code for answer in answers] == [200]
+        assert process.returncode == 0
+        assert "Exception" not in err
+
+
 def test_a_port_that_is_taken_is_said_and_no_store_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tidegate import docs
+from tidegate.docs import results
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -73,7 +73,7 @@ def test_what_two_runs_measured_is_shown_from_the_newest_that_has_it(tmp_path: P
     write("zzz", "2026-01-01T00:00:00", "full", {"old": 1.111, "both": 1.222, "lost": 1.333})
     write("aaa", "2026-01-02T00:00:00", "full", {"both": 1.444, "lost": None, "never": None})
     write("bbb", "2026-01-03T00:00:00", "small", {"both": 1.555})
-    page = docs.speed(tmp_path)
+    page = results.speed(tmp_path)
     assert [value in page for value in ("1.111", "1.222", "1.333", "1.444", "1.555")] == [
         True,
         False,

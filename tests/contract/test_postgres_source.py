@@ -43,6 +43,15 @@ class TestPostgresSource(SourceContract):
     def session(self) -> AbstractContextManager[psycopg.Connection]:
         return self.server.connect(self.name)
 
+    def test_a_user_who_reads_only_by_default_can_be_followed(self) -> None:
+        table, setting = self.table(), "default_transaction_read_only"
+        self.execute(f"alter database {self.name} set {setting} = on")
+        try:
+            assert [check for check in self.fresh().check() if not check.ok] == []
+            self.begun(table)
+        finally:
+            self.execute(f"set {setting} = off", f"alter database {self.name} reset {setting}")
+
     @contextmanager
     def small_chunks(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:

@@ -58,6 +58,34 @@ def test_a_statement_has_its_schema_and_its_text() -> None:
     assert decoded(wire.event(2, QUERY)) == Query("s", "BEGIN", 0)
 
 
+@pytest.mark.parametrize(
+    ("variables", "encoding"),
+    [
+        (b"", "utf-8"),
+        (b"\x00" + bytes(4) + b"\x01" + bytes(8) + b"\x06\x03std\x04" + struct.pack("<HHH", 8, 8, 33), "cp1252"),
+        (b"\x03" + bytes(4) + b"\x04" + struct.pack("<HHH", 28, 28, 33), "gbk"),
+        (b"\x04" + struct.pack("<HHH", 45, 45, 33), "utf-8"),
+        (b"\x07" + bytes(2) + b"\x04" + struct.pack("<HHH", 8, 8, 33), "utf-8"),
+    ],
+)
+def test_a_statement_is_read_in_its_clients_character_set(variables: bytes, encoding: str) -> None:
+    """A table's name is in it: a truncated `tablé` must not pass for another table."""
+    text = "truncate table `tab\xe9\u4e57`" if encoding == "gbk" else "truncate table `tabl\xe9`"
+    body = struct.pack("<IIBHH", 1, 0, 1, 0, len(variables)) + variables + b"s\0" + text.encode(encoding)
+    assert decoded(wire.event(2, body)) == Query("s", text, 0)
+
+
+@pytest.mark.parametrize(
+    ("sql_mode", "strict"), [(0, False), (1 << 21, True), (1 << 22, True), (1 << 20 | 1 << 23, False)]
+)
+def test_a_statement_says_whether_its_session_refuses_what_does_not_fit(sql_mode: int, strict: bool) -> None:
+    variables = (
+        b"\x00" + bytes(4) + b"\x01" + sql_mode.to_bytes(8, "little") + b"\x04" + struct.pack("<HHH", 45, 45, 33)
+    )
+    body = struct.pack("<IIBHH", 1, 0, 1, 0, len(variables)) + variables + b"s\0alter table t"
+    assert decoded(wire.event(2, body)) == Query("s", "alter table t", 0, strict)
+
+
 def test_an_xa_prepare_has_its_name() -> None:
     body = struct.pack("<BIII", 1, 5, 3, 2) + b"abc" + b"de"
     assert decoded(wire.event(38, body)) == XaPrepare(Xid(5, b"abc", b"de"), one_phase=True)

@@ -21,7 +21,7 @@ def test_a_generated_page_is_fresh(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_error_code_is_documented_once_with_something_to_do() -> None:
-    page = docs.errors()
+    page = docs.PAGES["errors.md"]()
     for error in every_error():
         assert page.count(f"| `{error.code}` |") == 1
         assert error.advice.endswith("."), error.code

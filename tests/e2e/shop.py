@@ -25,7 +25,7 @@ class Shop:
         self.r = random.Random(seed)
         self.committed = 0
         self.error: Exception | None = None
-        self._stop = threading.Event()
+        self._stop, self._busy = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     def create(self) -> Shop:
@@ -37,6 +37,13 @@ class Shop:
         self._thread.start()
         return self
 
+    def hold(self) -> None:
+        """Nothing is written once this returns, until `go`."""
+        self._busy.acquire()
+
+    def go(self) -> None:
+        self._busy.release()
+
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(30)
@@ -47,15 +54,19 @@ class Shop:
         try:
             with psycopg.connect(self.conninfo) as connection:
                 while not self._stop.wait(self.pause_s):
-                    a, b = sorted(self.r.sample(range(1, ACCOUNTS + 1), 2))
-                    number = self.committed + 1
-                    connection.execute("insert into ledger values (%s, %s, %s)", (number, a, b))
-                    connection.execute("update account set amount = amount - 1 where id = %s", (a,))
-                    connection.execute("update account set amount = amount + 1 where id = %s", (b,))
-                    connection.commit()
-                    self.committed = number
+                    with self._busy:
+                        self._transfer(connection)
         except Exception as error:  # noqa: BLE001  raised by stop()
             self.error = error
+
+    def _transfer(self, connection: psycopg.Connection) -> None:
+        a, b = sorted(self.r.sample(range(1, ACCOUNTS + 1), 2))
+        number = self.committed + 1
+        connection.execute("insert into ledger values (%s, %s, %s)", (number, a, b))
+        connection.execute("update account set amount = amount - 1 where id = %s", (a,))
+        connection.execute("update account set amount = amount + 1 where id = %s", (b,))
+        connection.commit()
+        self.committed = number
 
 
 def audit_append(target: psycopg.Connection, shop: Shop) -> str:

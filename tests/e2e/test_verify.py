@@ -99,9 +99,12 @@ def test_a_server_killed_while_its_worker_compares_hears_the_end_of_it(world: Wo
         return found if found["verdict"] else None
 
     assert eventually(over, "the worker tells it to the new server")["verdict"] == "equal"
-    names = [event["name"] for event in site.ask("GET", f"/tasks/{task}/events")]
-    assert "verified" in names
-    assert "verify_asked" in names
+
+    def names() -> list[str]:
+        return [event["name"] for event in site.ask("GET", f"/tasks/{task}/events")]
+
+    eventually(lambda: "verified" in names(), "the key event, which is written behind the answer")
+    assert "verify_asked" in names()
 
 
 def test_a_comparison_that_was_cancelled_ends(world: World, task: str) -> None:

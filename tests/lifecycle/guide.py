@@ -96,6 +96,7 @@ def _bring_about(machine: Machine, task: int, move: Move, goal: Move) -> None:
         machine._look(gone=True)
         machine.world.data_plane.missing = []
     elif name in ("found_fresh", "found_kept"):
+        machine._resize(machine._units_used() + 6)
         machine._look(gone=False)
     elif name == "halted" and goal[1] == "remove_failed":
         machine._be_silent(125.0)

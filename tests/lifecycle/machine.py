@@ -94,6 +94,7 @@ class Machine(Oracle):
         plane = self.world.data_plane
         plane.unreachable = plane.lost = False
         plane.missing, plane.against = [], []
+        self._resize(UNITS)
         self.world.engine.refuses = False
 
     # --- people ---

@@ -672,6 +672,39 @@ def test_a_source_that_cannot_be_asked_is_not_taken_for_gone(world: World) -> No
     assert world.state(task) == "paused"
 
 
+def test_a_group_that_became_too_small_is_named_until_it_has_room_again(world: World) -> None:
+    task, worker = world.running("big", units=6)
+    world.command(task, "pause")
+    worker.drain()
+    world.step()
+    world.control.edit_group("default", units=2, actor="ann")
+    world.clock.advance(61)
+    world.step(2)
+    assert world.view(task).status == "Detection Exception"
+    error = world.view(task).error
+    assert error is not None
+    assert error["facts"]["missing"] == ["resource group default has 2 units; the task needs 6"]
+    world.control.edit_group("default", units=6, actor="ann")
+    world.clock.advance(16)
+    world.step(2)
+    assert world.state(task) == "paused"
+
+
+def test_a_version_that_needs_less_ends_the_exception(world: World) -> None:
+    task, worker = world.running("big", units=6)
+    world.command(task, "pause")
+    worker.drain()
+    world.step()
+    world.control.edit_group("default", units=2, actor="ann")
+    world.clock.advance(61)
+    world.step(2)
+    world.control.edit_task(task, definition("big", units=1), actor="ann")
+    world.control.submit(task, actor="ann")
+    world.clock.advance(16)
+    world.step(2)
+    assert world.state(task) == "paused"
+
+
 def test_what_was_found_missing_before_somebody_acted_counts_for_nothing(world: World) -> None:
     task = at_paused(world)
     world.jobs.at_once = False

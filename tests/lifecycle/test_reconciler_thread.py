@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tidegate.server.jobs import Job, Threads, Work
 from tidegate.server.limits import Limits
 from tidegate.server.reconcile import LATE_S, Reconciler
 from tidegate.testing.servers import until
+from tidegate.watch.recorder import Recorder
 
 DEADLINE_S = 20.0
 # Between two looks at everything: whatever happens sooner was done because somebody asked.
@@ -207,3 +209,19 @@ def test_what_a_job_raises_is_its_outcome() -> None:
     jobs.start(Job(Work.CLEAN, 1), fail)
     assert ended.acquire(timeout=DEADLINE_S)
     assert [outcome.raised for outcome in jobs.take()] == [error]
+
+
+def test_figures_that_cannot_be_kept_end_no_reconciler(installation: Installation, monkeypatch: Any) -> None:
+    def crash(recorder: Recorder) -> None:
+        raise RuntimeError("a figure that no store can hold")
+
+    monkeypatch.setattr(Recorder, "sweep", crash)
+    site = Site(installation, sweep_s=0.05)
+    try:
+        assert site.looked.wait(DEADLINE_S)
+        site.control.command(site.task, "run", actor="ann")
+        until(lambda: site.engine.processes, "a worker to be started", DEADLINE_S)
+        site.looked.clear()
+        assert site.looked.wait(DEADLINE_S), "it goes on looking"
+    finally:
+        site.reconciler.stop()

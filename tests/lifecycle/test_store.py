@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 from pathlib import Path
 
@@ -60,6 +61,23 @@ def test_servers_that_start_at_once_make_one_store(store_url: str, tmp_path: Pat
     assert len({store.server_id for store in opened}) == 1
     assert len(opened) == 4
     for store in opened:
+        store.close()
+
+
+@pytest.mark.parametrize("made_before", [False, True], ids=["new", "open to all before"])
+def test_nobody_else_on_the_machine_reads_the_file_whoever_may_enter_its_folder(
+    tmp_path: Path, made_before: bool
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    if made_before:
+        (folder / "tidegate.db").touch(mode=0o644)
+    store = open_store(folder, environment={})
+    try:
+        files = sorted(folder.glob("tidegate.db*"))
+        assert len(files) == 3, "with the log and its index"
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    finally:
         store.close()
 
 
@@ -311,7 +329,6 @@ def report(run_id: int, epoch: int, **said: object) -> Report:
         "lag_s": 1.5,
         "lag_bytes": 2**40,
         "counters": {"rows": 3},
-        "tables": {},
         "error": None,
     }
     return Report(**(values | said))  # type: ignore[arg-type]
@@ -400,7 +417,7 @@ def test_a_run_of_no_task_is_refused(store: Store) -> None:
             run.insert().values(
                 task_id=4711, number=1, key="k", version=1, start={}, group_name="g", units=1, restarts_max=1,
                 snapshots_keep=1, started_at=1.0, epoch=0, restarts=0, restarts_spent=0, restarts_quick=0,
-                phase="p", health="h", counters={}, tables={}, cleanup="kept", cleanup_tries=0,
+                phase="p", health="h", counters={}, cleanup="kept", cleanup_tries=0,
             )
         )  # fmt: skip
 

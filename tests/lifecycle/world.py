@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lifecycle.door import HttpDoor
 from tidegate.errors import EnvironmentLacking, PositionLost, SourceUnreachable, TidegateError
+from tidegate.model.mapping import SourceTables, TableFits
 from tidegate.model.task import TaskSpec
 from tidegate.server.control import Control
 from tidegate.server.jobs import Job, Outcome, Work
 from tidegate.server.limits import Limits
 from tidegate.server.local_engine import Launch, Worker
 from tidegate.server.reconcile import Reconciler
-from tidegate.server.views import Beat, Orders, Session, Side, TaskView
+from tidegate.server.views import Beat, Orders, Retentions, Session, Side, TaskView
 from tidegate.store.opening import Store, open_store
 
 
@@ -94,6 +95,10 @@ class Cost:
     safe_bytes: int | None = None
     source_end: str = "0000/FFFF"
     behind_bytes: int | None = None
+    reads_from: str = "0000/EFFF"
+    chunks_left: int = 0
+    chunks_total: int = 0
+    delivery: str = "exactly_once"
 
 
 @dataclass
@@ -106,12 +111,21 @@ class FakeDataPlane:
     lost: bool = False
     unreachable: bool = False
     missing: list[str] = field(default_factory=list)
+    log: Callable[[list[str]], Retentions] | None = None
+    """What the source says of the log that it keeps for runs."""
+    asked_of_log: int = 0
     while_checking: Callable[[], object] = lambda: None
     """Done in the middle of a check, as if by somebody else."""
 
     def check_task(self, spec: TaskSpec, source: Side, target: Side, task_key: str) -> Sequence[TidegateError]:
         self.while_checking()
         return [SourceUnreachable("the source is away")] if self.unreachable else self.against
+
+    def source_tables(self, source: Side) -> SourceTables:
+        return SourceTables("shop", [], [])
+
+    def table_fits(self, spec: TaskSpec, source: Side, target: Side, task_key: str, most: int) -> TableFits:
+        return TableFits(0, [])
 
     def check_continue(self, run_key: str, spec: TaskSpec, source: Side, target: Side, position: str | None) -> Cost:
         self.while_checking()
@@ -121,8 +135,19 @@ class FakeDataPlane:
             raise PositionLost(f"the log of {run_key} is gone")
         return Cost(4096, 1 << 20)
 
+    def estimate_rows(self, spec: TaskSpec, source: Side) -> int:
+        if self.unreachable:
+            raise SourceUnreachable("the source is away")
+        return 12_000
+
     def look_at_log(self, run_key: str, source: Side, position: str | None) -> Cost:
         return Cost(behind_bytes=1024)
+
+    def retentions(self, source: Side, runs: Mapping[str, str | None]) -> Retentions | None:
+        if self.unreachable:
+            raise SourceUnreachable("the source is away")
+        self.asked_of_log += 1
+        return self.log and self.log(list(runs))
 
     def forget(self, run_key: str, spec: TaskSpec, source: Side, target: Side) -> Sequence[TidegateError]:
         if self.unreachable:
@@ -130,7 +155,9 @@ class FakeDataPlane:
         self.made.discard(run_key)
         return []
 
-    def missing_objects(self, spec: TaskSpec, source: Side, target: Side) -> Sequence[str]:
+    def missing_objects(
+        self, spec: TaskSpec, source: Side, target: Side, *, working: bool = False, run_key: str | None = None
+    ) -> Sequence[str]:
         if self.unreachable:
             raise SourceUnreachable("the source is away")
         return list(self.missing)

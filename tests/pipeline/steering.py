@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -46,8 +47,8 @@ class Steering:
             def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
                 return _Chunk(super().chunk(table, keys), keys, steering)
 
-            def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
-                return _Log(super().log(run, position, protocol=protocol), steering)
+            def log(self, run: str, position: Position, **more: Any) -> LogReader:
+                return _Log(super().log(run, position, **more), steering)
 
         return Steered
 

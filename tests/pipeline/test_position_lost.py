@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -100,4 +101,22 @@ def test_a_slot_the_server_gave_up(binaries: Callable[..., object]) -> None:
         status = pair.rows("select wal_status from pg_replication_slots")
         assert status == [("lost",)]
         assert "invalidated" in lost(pair, rig).detail
+        pair.close()
+
+
+def test_a_run_that_goes_on_has_its_source_forget_before_that_gives_the_slot_up() -> None:
+    """Snapshots are a minute apart, and in less than that more log is written than the source keeps."""
+    settings = {"max_slot_wal_keep_size": "48MB", "max_wal_size": "64MB", "min_wal_size": "32MB"}
+    with PostgresServer(newest(), settings=settings) as server:
+        server.create_database("src")
+        pair = Pair(server, "src", "postgres")
+        make(pair)
+        rig = pair.rig(["public.a"]).start().opens().copied()
+        for _ in range(32):
+            pair.source.execute("select pg_logical_emit_message(false, 'noise', repeat('x', 4000000))")
+            pair.source.execute("checkpoint")
+            time.sleep(0.5)
+        pair.source.execute("update a set n = 7 where id = 2")
+        rig.reaches(lambda: pair.arrived("select n from a where id = 2") == [(7,)])
+        rig.pause()
         pair.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from tidegate.errors import EnvironmentLacking
+from tidegate.testing.crash.ends import ENDS
 from tidegate.testing.ledger import TOTAL, Load, Verdict, Workload, fold, judge_ledger, judge_rows
 from tidegate.testing.servers import PostgresServer, until
 
@@ -69,24 +71,27 @@ def test_changes_fold_to_the_rows_that_are_left() -> None:
     assert fold(changes, 1) == [(1, "c")]
 
 
-def test_a_workload_keeps_its_sum_and_knows_what_it_committed_over_a_crash_of_the_server(
-    database: Callable[..., str],
-) -> None:
-    with PostgresServer(fsync=True) as server:
-        server.create_database("shop")
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_workload_keeps_its_sum_and_knows_what_it_committed_over_a_crash_of_the_server(kind: str) -> None:
+    try:
+        end = ENDS[kind]("src")
+    except EnvironmentLacking as lacking:
+        pytest.skip(lacking.detail)
+    with end.server:
+        end.create(1)
         workload = Workload(
-            lambda: server.connect("shop", autocommit=False), 5, Load(writers=2, items=50, pause_s=0.001)
+            lambda: end.connect(1, autocommit=False), 5, Load(writers=2, items=50, pause_s=0.001), end.tongue
         ).create()
         workload.start()
         until(lambda: sum(workload.committed.values()) > 50, "transactions", 30)
-        server.kill()
-        server.start()
+        end.crash()
         seen = sum(workload.committed.values())
         until(lambda: sum(workload.committed.values()) > seen + 50, "transactions after the crash", 30)
         workload.stop()
-        with server.connect("shop") as connection:
-            assert connection.execute("select sum(amount) from account").fetchone() == (TOTAL,)
-            arrived: list[tuple[int, int]] = connection.execute("select writer, n from ledger").fetchall()
+        with end.connect(1) as connection:
+            ((total,),) = connection.execute("select sum(amount) from account").fetchall()
+            arrived = connection.execute("select writer, n from ledger").fetchall()
+        assert total == TOTAL
         assert judge_ledger(workload.committed, arrived).right
         assert workload.reconnects > 0
 

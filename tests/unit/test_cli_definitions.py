@@ -60,7 +60,7 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "holds nothing"),
-        ("colour: red", "has one of the fields task, data_source, resource_group"),
+        ("colour: red", "has one of the fields alert_rule, task, alert_channel, data_source"),
         ("data_source: shop\nconfg: {}", "there is no field confg"),
         ("data_source: shop\nconfig: text", "config must be a mapping"),
         ("data_source: [a]\nconfig: {}", "data_source must be its name"),

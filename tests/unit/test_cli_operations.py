@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tidegate.cli.main import app
-from tidegate.cli.operations import OPERATIONS, discards, goal
-from tidegate.model.lifecycle import COMMANDS, OPERATING, STATES, State
+from tidegate.cli.operations import OPERATIONS, discards
+from tidegate.model.lifecycle import COMMANDS, OPERATING, STATES, State, goal
 
 
 @pytest.mark.parametrize(

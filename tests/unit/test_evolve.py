@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tidegate.connect.capability import WriteMode
@@ -122,3 +124,33 @@ def test_another_key_needs_a_table_that_is_copied_and_a_target_that_finds_rows_b
 
 def test_a_key_where_there_was_none_is_no_change_to_stop_for() -> None:
     assert decided(shape(ID, NOTE, key=()), shape(ID, NOTE), write=WriteMode.APPEND) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "rounds"),
+    [
+        (DataType(Kind.DECIMAL, "decimal(9,2)", 9, 2), DataType(Kind.DECIMAL, "decimal(9,1)", 9, 1), True),
+        (DataType(Kind.DECIMAL, "decimal(9,2)", 9, 2), DataType(Kind.DECIMAL, "decimal(12,4)", 12, 4), False),
+        (DataType(Kind.DECIMAL, "numeric"), DataType(Kind.DECIMAL, "numeric(9,2)", 9, 2), True),
+        (DataType(Kind.TIMESTAMP, "datetime(6)", scale=6), DataType(Kind.TIMESTAMP, "datetime", scale=0), True),
+        (DataType(Kind.TIMESTAMP, "datetime", scale=0), DataType(Kind.TIMESTAMP, "datetime(3)", scale=3), False),
+        (DataType(Kind.TIMESTAMP, "timestamp"), DataType(Kind.TIMESTAMP, "timestamp(3)", scale=3), True),
+    ],
+)
+@pytest.mark.parametrize("spelled", [lambda type: type.native, lambda _: "the same"])
+def test_rows_that_were_rounded_at_the_source_are_refused_until_the_target_was_changed_too(
+    was: DataType, now: DataType, rounds: bool, spelled: Callable[[DataType], str]
+) -> None:
+    """The log does not say that, and a wider column at the target holds the new values as well as the old ones."""
+    known, seen = shape(ID, Column("a", was)), shape(ID, Column("a", now))
+    place = TargetTable("shop", "orders", seen, WriteMode.UPSERT)
+
+    def follow(at_target: str) -> None:
+        added_columns(known, place, spelled, {"id": "integer", "a": at_target}, dict, in_step=True)
+
+    if rounds:
+        with pytest.raises(SourceSchemaChange, match="column a was changed"):
+            follow(spelled(was))
+    else:
+        follow(spelled(was))
+    follow("changed by hand")

@@ -6,6 +6,7 @@ from typing import Any
 
 from tidegate.testing.servers import free_port
 from tidegate.worker.agent import Agent
+from tidegate.worker.shipping import Shipper
 
 DEFINITION = {
     "task": "copy",
@@ -47,5 +48,5 @@ class Line:
 
 def test_a_second_pause_that_no_heartbeat_came_before_is_answered_too() -> None:
     line = Line()
-    assert Agent(line).run() == 0  # type: ignore[arg-type]
+    assert Agent(line, Shipper(line)).run() == 0  # type: ignore[arg-type]
     assert line.failed == [1.0, 2.0]

@@ -12,27 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.connect import pgbatches
-from tidegate.connect.capability import WriteMode
+from tidegate.connect.lanes import Request
 from tidegate.connect.pgassembly import Doubts, Stand
-from tidegate.connect.pglanes import Lanes, Request
+from tidegate.connect.pglanes import Lanes
 from tidegate.connect.pgposition import PgPosition
-from tidegate.connect.source import Gathering, LogBatch
-from tidegate.connect.target import Append, Clear, Net, TargetTable
+from tidegate.connect.source import Gathering
 from tidegate.decode import pgoutput
-from tidegate.decode.choice import which
-from tidegate.decode.gatherer import Mode
-from tidegate.engine.batcher import Batcher
-from tidegate.errors import EnvironmentLacking, SourceLogBroken, SourceUnreachable
-from tidegate.model.change import LogPart, Op
+from tidegate.errors import SourceLogBroken, SourceUnreachable
+from tidegate.model.change import LogPart
 from tidegate.model.schema import Column, DataType, Kind, TableName, TableSchema
 from unit import pgwire
+from unit.arriving import MODES, Arrived, decoding
 
 START = PgPosition(100)
 KEYED = pgwire.relation(1, "public", "keyed", [("k", 25), ("v", 25)], key=["k"])
 KEYED_WIDER = pgwire.relation(1, "public", "keyed", [("k", 25), ("v", 25), ("more", 25)], key=["k"])
 LOGGED = pgwire.relation(2, "public", "logged", [("v", 25)], key=[])
 OTHER = pgwire.relation(3, "public", "other", [("v", 25)], key=[])
-MODES = {TableName("public", "keyed"): Mode.NET, TableName("public", "logged"): Mode.LOG}
 
 
 def describe(relation: pgoutput.Relation) -> TableSchema:
@@ -43,11 +39,6 @@ def describe(relation: pgoutput.Relation) -> TableSchema:
 
 def framed(messages: list[bytes]) -> memoryview:
     return memoryview(b"".join(struct.pack(">I", len(message)) + message for message in messages))
-
-
-def placed(schema: TableSchema) -> TargetTable:
-    mode = WriteMode.UPSERT if MODES.get(schema.name) is Mode.NET else WriteMode.APPEND
-    return TargetTable("s", schema.name.name, schema, mode)
 
 
 @dataclass
@@ -100,49 +91,6 @@ class History:
         return [KEYED, LOGGED, OTHER, *(message for transaction in coming for message in transaction)]
 
 
-@dataclass
-class Held:
-    """A target: what came, and the position that came with it."""
-
-    rows: dict[str, str] = field(default_factory=dict)
-    logged: list[tuple[str, str]] = field(default_factory=list)
-    position: PgPosition = START
-
-    def take(self, item: LogPart | LogBatch) -> None:
-        batcher = Batcher(placed)
-        if isinstance(item, LogBatch):
-            batcher.gather(item)
-        else:
-            for index, change in enumerate(item.changes, item.first_index):
-                if change.table.name not in MODES:
-                    continue
-                if change.op is Op.TRUNCATE:
-                    batcher.truncate(change.table, None, [], item, index)
-                else:
-                    batcher.add(change, True, True, item, index)
-        for step in batcher.steps():
-            self._apply(step)
-        assert not item.position < self.position
-        self.position = PgPosition.of(item.position)
-
-    def _apply(self, step: Any) -> None:
-        if isinstance(step, Clear):
-            self.rows.clear()
-        elif isinstance(step, Net):
-            assert not [row for row in _listed(step.inserts) if row["k"] in self.rows]
-            for row in _listed(step.deletes):
-                self.rows.pop(row["k"], None)
-            for row in (*_listed(step.puts), *_listed(step.inserts)):
-                self.rows[row["k"]] = row["v"]
-        elif isinstance(step, Append):
-            for batch in step.rows:
-                self.logged += [(row["_tidegate_position"], row["v"]) for row in batch.to_pylist()]
-
-
-def _listed(batch: Any) -> list[dict[str, Any]]:
-    return [] if batch is None else batch.to_pylist()
-
-
 def test_a_batch_in_front_of_a_truncate_ends_in_front_of_it() -> None:
     inserted = pgwire.insert(1, ["a", ""])
     lanes = gathering(KEYED, OTHER, *transaction(200, inserted, pgwire.truncate(1, 3), inserted))
@@ -156,9 +104,9 @@ def test_a_batch_in_front_of_a_truncate_ends_in_front_of_it() -> None:
 @settings(max_examples=150)
 @given(r=st.randoms(use_true_random=False))
 def test_the_same_arrives_whichever_way_it_is_read(decoder: str, r: Random, request: pytest.FixtureRequest) -> None:
-    _decoding(decoder, request)
+    decoding(decoder, request)
     history = History(r).grow(r.randint(1, 12))
-    held = Held()
+    held = Arrived(START)
     for _ in range(6):
         _read(history, held, r, everything=False)
     _read(history, held, r, everything=True)
@@ -169,11 +117,11 @@ def test_the_same_arrives_whichever_way_it_is_read(decoder: str, r: Random, requ
     assert len(set(places)) == len(places)
 
 
-def _read(history: History, held: Held, r: Random, *, everything: bool) -> None:
+def _read(history: History, held: Arrived, r: Random, *, everything: bool) -> None:
     """Begin where the target stands, and go on for a while: in gulps, now this way and now that."""
-    lanes = Lanes(Stand(held.position, describe), Doubts())
+    lanes = Lanes(Stand(PgPosition.of(held.position), describe), Doubts())
     gathering = Gathering(MODES, r.choice((1, 3, 100)))
-    messages = history.messages(held.position)
+    messages = history.messages(PgPosition.of(held.position))
     while messages:
         size = r.randint(1, 8)
         gulp, messages = messages[:size], messages[size:]
@@ -188,16 +136,6 @@ def _read(history: History, held: Held, r: Random, *, everything: bool) -> None:
                 held.take(item)
                 if not everything and not r.randrange(12):
                     return
-
-
-def _decoding(decoder: str, request: pytest.FixtureRequest) -> None:
-    patched = pytest.MonkeyPatch()
-    request.addfinalizer(patched.undo)
-    patched.setenv("TIDEGATE_DECODE", decoder)
-    try:
-        which()
-    except EnvironmentLacking as error:
-        pytest.skip(error.detail)
 
 
 def gathering(*messages: bytes, most: int = 1000, start: PgPosition = START) -> Lanes:

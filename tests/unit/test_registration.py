@@ -8,6 +8,7 @@ from typing import Any
 from tidegate.errors import Fenced
 from tidegate.model.process import started
 from tidegate.worker.agent import Agent
+from tidegate.worker.shipping import Shipper
 
 
 class Line:
@@ -23,5 +24,5 @@ class Line:
 
 def test_a_worker_names_its_process_as_the_engine_does() -> None:
     line = Line()
-    assert Agent(line).run() == 1  # type: ignore[arg-type]
+    assert Agent(line, Shipper(line)).run() == 1  # type: ignore[arg-type]
     assert line.said["register"] == {"pid": os.getpid(), "started": started(os.getpid())}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.connect import pgreplication
-from tidegate.connect.pgreplication import REST_BYTES_S, TIDE_BYTES_S, Tide
+from tidegate.connect.tide import BATCH_S, REST_BYTES_S, TIDE_BYTES_S, TIDE_WINDOW_S, Tide
 
-ENOUGH = int(TIDE_BYTES_S * pgreplication.TIDE_WINDOW_S) + 1
+ENOUGH = int(TIDE_BYTES_S * TIDE_WINDOW_S) + 1
 
 
 class Clock:
@@ -21,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(pgreplication, "time", found)
+    monkeypatch.setattr("tidegate.connect.tide.time", found)
     return found
 
 
@@ -59,7 +58,7 @@ def test_who_asks_gets_what_there_is_unless_much_is_coming(clock: Clock) -> None
     assert tide.let_go()
     tide.came(ENOUGH)
     assert not tide.let_go()
-    clock.now += pgreplication.BATCH_S
+    clock.now += BATCH_S
     assert tide.let_go()
     assert not tide.let_go()
 

@@ -24,7 +24,9 @@ Url = Annotated[
 ]
 Token = Annotated[
     str | None,
-    typer.Option(help="The admin token (or TIDEGATE_TOKEN).", show_default=False, rich_help_panel=PANEL),
+    typer.Option(
+        help="The admin token, or an account's (or TIDEGATE_TOKEN).", show_default=False, rich_help_panel=PANEL
+    ),
 ]
 TaskName = Annotated[str, typer.Argument(help="The task's name or id.", show_default=False)]
 ProjectName = Annotated[str, typer.Option("--project", "-p", help="The project names are looked up in.")]
@@ -52,6 +54,15 @@ class Session:
         """Raises `EnvironmentLacking`, `SettingInvalid`."""
         if self._door is None:
             self._door = Door(address(os.environ, self.wishes.url, self.wishes.token), for_eyes=not self.wishes.as_json)
+        return self._door
+
+    def log_in(self, name: str | None = None, password: str = "") -> Door:
+        """The server for somebody without a token: with a name and password it is asked as theirs from here on."""
+        self.close()
+        url = self.wishes.url
+        self._door = Door(address(os.environ, url, unknown=True), for_eyes=not self.wishes.as_json)
+        if name is not None:
+            self._door.post("session", body={"name": name, "password": password})
         return self._door
 
     def close(self) -> None:

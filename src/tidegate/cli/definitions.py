@@ -1,8 +1,10 @@
-"""Saying what there is: files of tasks, data sources and resource groups applied to the server; submitting; listing.
+"""Saying what there is: files of tasks, data sources, resource groups, alert rules and alert channels applied to the
+server; submitting; listing.
 
-A file holds YAML documents. A field tells each one's kind: `task:` is a task, `data_source:` and
-`resource_group:` name the thing that the other fields describe. In a data source's `config`, `${ENV:NAME}` is replaced
-by that environment variable, so that no file needs to hold a password.
+A file holds YAML documents. A field tells each one's kind: `task:` is a task, `alert_rule:` an alert rule;
+`data_source:`, `resource_group:` and `alert_channel:` name the thing that the other fields describe. In a data source's
+`config` and in a channel's `url` and `key`, `${ENV:NAME}` is replaced by that environment variable, so that no file
+needs to hold a password.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,13 +23,15 @@ from rich.text import Text
 from tidegate.cli import picture
 from tidegate.cli.command import ProjectName, Session, TaskName, command
 from tidegate.errors import EnvironmentLacking, NotFound, TaskInvalid, TidegateError
+from tidegate.model.alert import parse_rule
 from tidegate.model.document import SIZE_MAX_BYTES, load_documents
 from tidegate.model.task import parse_task
 
 _VARIABLE = re.compile(r"\$\{ENV:([A-Za-z_][A-Za-z0-9_]*)\}")
 # In this order, for tasks name the others.
-KINDS = ("resource_group", "data_source", "task")
+KINDS = ("resource_group", "data_source", "alert_channel", "task", "alert_rule")
 _FIELDS = {
+    "alert_channel": {"alert_channel", "project", "kind", "url", "key", "description", "enabled"},
     "resource_group": {"resource_group", "units", "description"},
     "data_source": {"data_source", "project", "kind", "description", "config"},
 }
@@ -67,6 +71,8 @@ def _document(values: dict[str, Any], of: str, environment: Mapping[str, str]) -
         raise TaskInvalid(f"{of}: a document has one of the fields {', '.join(reversed(KINDS))}")
     if kind == "task":
         return Document(kind, parse_task(values).definition(), of)
+    if kind == "alert_rule":
+        return Document(kind, parse_rule(values).definition(), of)
     if not isinstance(values[kind], str):
         raise TaskInvalid(f"{of}: {kind} must be its name")
     unknown = sorted(set(values) - _FIELDS[kind])
@@ -74,6 +80,9 @@ def _document(values: dict[str, Any], of: str, environment: Mapping[str, str]) -
         raise TaskInvalid(f"{of}: {kind} {values[kind]}: there is no field {', '.join(unknown)}")
     if kind == "data_source":
         values = values | {"config": fill(values.get("config"), f"{of}: data source {values[kind]}", environment)}
+    if kind == "alert_channel":
+        secret = {name: values[name] for name in ("url", "key") if name in values}
+        values = values | fill(secret, f"{of}: alert channel {values[kind]}", environment)
     return Document(kind, values, of)
 
 
@@ -97,9 +106,7 @@ def fill(config: object, of: str, environment: Mapping[str, str]) -> dict[str, A
 def apply_one(session: Session, document: Document) -> str:
     """Make the server have the document's thing; `created`, `changed`, `unchanged`, or `saved` when only what is secret
     may have changed."""
-    return {"resource_group": _apply_group, "data_source": _apply_data_source, "task": _apply_task}[document.kind](
-        session, document
-    )
+    return _APPLIED_BY[document.kind](session, document)
 
 
 def _apply_group(session: Session, document: Document) -> str:
@@ -148,6 +155,44 @@ def _apply_task(session: Session, document: Document) -> str:
     return "changed"
 
 
+def _apply_channel(session: Session, document: Document) -> str:
+    given = {name: value for name, value in document.values.items() if name not in ("alert_channel", "project")}
+    project = document.values.get("project", "default")
+    try:
+        held = session.door.get("alert-channels", document.name, project=project)
+    except NotFound:
+        session.door.post("alert-channels", project=project, body=given | {"name": document.name})
+        return "created"
+    if given.pop("kind", held["kind"]) != held["kind"]:
+        raise TaskInvalid(
+            f"{document.of}: alert channel {document.name} is of kind {held['kind']}, which cannot change"
+        )
+    session.door.put("alert-channels", document.name, project=project, body=given | {"version": held["version"]})
+    return "saved"  # its address and key are not shown, so whether they changed cannot be told
+
+
+def _apply_rule(session: Session, document: Document) -> str:
+    project = document.values["project"]
+    try:
+        held = session.door.get("alert-rules", document.name, project=project)
+    except NotFound:
+        session.door.post("alert-rules", body=document.values)
+        return "created"
+    if held["definition"] == document.values:
+        return "unchanged"
+    session.door.put("alert-rules", document.name, project=project, version=held["version"], body=document.values)
+    return "changed"
+
+
+_APPLIED_BY: Mapping[str, Callable[[Session, Document], str]] = {
+    "resource_group": _apply_group,
+    "data_source": _apply_data_source,
+    "alert_channel": _apply_channel,
+    "task": _apply_task,
+    "alert_rule": _apply_rule,
+}
+
+
 def add(app: typer.Typer) -> None:
     """Add this module's commands."""
 
@@ -159,7 +204,7 @@ def add(app: typer.Typer) -> None:
         ],
         submit: Annotated[bool, typer.Option("--submit", help="Submit each task afterwards.")] = False,
     ) -> None:
-        """Create or change what files describe: tasks, data sources, resource groups.
+        """Create or change what files describe: tasks, data sources, resource groups, alert rules, alert channels.
 
         Nothing is applied unless every document is well-formed. A changed task takes effect once it is submitted, for
         which it must not run, and continued or run again.
@@ -168,7 +213,7 @@ def add(app: typer.Typer) -> None:
         done = []
         for document in sorted(documents, key=lambda one: KINDS.index(one.kind)):
             outcome = apply_one(session, document)
-            if document.kind == "task" and submit:
+            if document.kind == "task" and submit and not (outcome == "unchanged" and _is_submitted(session, document)):
                 try:
                     _submit(session, document.name, document.values["project"])
                 except TidegateError:
@@ -205,6 +250,24 @@ def add(app: typer.Typer) -> None:
         session.terminal.show(found, picture.definitions(found))
 
     @command(app, rich_help_panel="Define")
+    def lock(
+        session: Session,
+        task: TaskName,
+        seize: Annotated[bool, typer.Option("--seize", help="Also if somebody else holds it.")] = False,
+        project: ProjectName = "default",
+    ) -> None:
+        """Hold a task's definition: nobody else changes, submits or hands it over until you unlock it."""
+        held = session.door.put("tasks", task, "lock", project=project, body={"seize": seize})
+        said = Text.assemble(("✓ ", "green"), (task, "bold"), f" is held by {held['holder']}")
+        session.terminal.show(held, said)
+
+    @command(app, rich_help_panel="Define")
+    def unlock(session: Session, task: TaskName, project: ProjectName = "default") -> None:
+        """Let others change a task's definition again."""
+        session.door.delete("tasks", task, "lock", project=project)
+        session.terminal.show({"unlocked": task}, Text.assemble(("✓ ", "green"), (task, "bold"), " is free"))
+
+    @command(app, rich_help_panel="Define")
     def versions(session: Session, task: TaskName, project: ProjectName = "default") -> None:
         """List a task's submitted definitions."""
         found = session.door.get("tasks", task, "versions", project=project)
@@ -215,6 +278,12 @@ def add(app: typer.Typer) -> None:
         """List resource groups with their units."""
         found = session.door.get("resource-groups")
         session.terminal.show(found, picture.groups(found))
+
+
+def _is_submitted(session: Session, document: Document) -> bool:
+    """Whether the newest version that was submitted is what the task is defined as."""
+    held = session.door.get("tasks", document.name, project=document.values["project"])["task"]
+    return held["submitted"] is not None and not held["changed"]
 
 
 def _submit(session: Session, task: str, project: str, *, note: str = "", version: int | None = None) -> Any:

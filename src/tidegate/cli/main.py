@@ -12,7 +12,22 @@ from typing import Annotated
 import typer
 
 import tidegate
-from tidegate.cli import datasources, definitions, doctor, operations, serving, verify, views
+from tidegate.cli import (
+    accesskeys,
+    alerts,
+    audit,
+    batches,
+    datasources,
+    definitions,
+    doctor,
+    logs,
+    metrics,
+    operations,
+    people,
+    serving,
+    verify,
+    views,
+)
 from tidegate.cli.command import AsJson, Session, Token, Url, Wishes, command
 from tidegate.errors import EnvironmentLacking
 
@@ -48,10 +63,21 @@ def before(
 
 
 views.add(app)
+metrics.add(app)
+logs.add(app)
 verify.add(app)
 operations.add(app)
+batches.add(app, alerts.rules)
 definitions.add(app)
+alerts.add(app)
 app.add_typer(datasources.app, name="datasource", rich_help_panel="Define")
+app.add_typer(alerts.rules, name="alert-rules", rich_help_panel="Define")
+app.add_typer(alerts.channels, name="alert-channels", rich_help_panel="Define")
+app.add_typer(people.users, name="user", rich_help_panel="Let in")
+app.add_typer(people.members, name="member", rich_help_panel="Let in")
+app.add_typer(people.tokens, name="token", rich_help_panel="Let in")
+app.add_typer(accesskeys.app, name="keys", rich_help_panel="Let in")
+app.add_typer(audit.app, name="audit", rich_help_panel="Let in")
 serving.add(app)
 doctor.add(app)
 

@@ -1,4 +1,4 @@
-"""The server's answers as tables and panels. Green means rows arrive: a task that is recovering is not green."""
+"""The server's answers as tables and panels. Green means rows arrive: what is recovering or stale is not green."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def status(task: Json) -> Text:
     shown, colour = str(task["status"]), _COLOURS.get(str(task["status"]), "default")
     if shown == OPERATING:
         return Text.assemble((f"● {shown}", colour), (f" {task['state'].replace('_', ' ')}", "dim"))
-    if shown == "Running" and task.get("health") == "recovering":
-        return Text.assemble(("● Running", "yellow"), (" recovering", "yellow"))
+    if shown == "Running" and task.get("health") in ("recovering", "stale"):
+        return Text(f"● Running {task['health']}", "yellow")
     return Text(f"● {shown}", colour)
 
 
 def lag(of: Json) -> str:
     """Seconds and bytes."""
-    if of.get("lag_s") is None:
-        return NONE
+    if of.get("lag_s") is None or of.get("health") in ("recovering", "stale"):
+        return NONE  # nobody knows at the moment
     behind = "" if of.get("lag_bytes") is None else f" · {size(of['lag_bytes'])}"
     return duration(of["lag_s"]) + behind
 
@@ -75,7 +75,16 @@ def task_list(tasks: Sequence[Json]) -> RenderableType:
     if not tasks:
         return Text("No tasks.", "dim")
     shown = table(
-        "task", "status", "source → target", "phase", "rows", "lag", "group", "since", right=("rows", "since")
+        "task",
+        "status",
+        "source → target",
+        "phase",
+        "rows",
+        "lag",
+        "log lasts",
+        "group",
+        "since",
+        right=("rows", "since"),
     )
     for task in tasks:
         live = task["status"] == "Running"
@@ -86,6 +95,7 @@ def task_list(tasks: Sequence[Json]) -> RenderableType:
             progress(task) if task.get("run") else NONE,
             rows(task),
             lag(task) if live else NONE,
+            duration(task.get("log_left_s")),
             f"{task['resource_group']} · {task['units']}",
             ago(task["state_since"]),
         )
@@ -105,6 +115,8 @@ def task_panel(detail: Json, *, rate: float | None = None) -> RenderableType:
     if run:
         _run_rows(facts, task, run, rate)
         facts.add_row("snapshot", _snapshot(detail["snapshot"]))
+    if task.get("health_reason"):
+        facts.add_row("stale", Text(task["health_reason"], "yellow"))
     if task["error"]:
         facts.add_row("error", problem_text(task["error"]))
     facts.add_row("commands", Text(", ".join(task["commands"]) or "none at the moment", "green"))
@@ -164,6 +176,19 @@ def _run_rows(facts: Table, task: Json, run: Json, rate: float | None) -> None:
         )
         facts.add_row("lag", Text.assemble(lag(run), (spread, "dim")))
     facts.add_row("position", run["position"] or NONE)
+    if task.get("log_retained_bytes") is not None:
+        facts.add_row("source's log", _log(task))
+
+
+def _log(task: Json) -> Text:
+    """How much the source keeps for the run, and for how long it will."""
+    left_s, safe = task["log_left_s"], task["log_safe_bytes"]
+    text = Text(f"{size(task['log_retained_bytes'])} kept")
+    if left_s is not None:
+        text.append(f"; lasts {duration(left_s)}", "bold red" if left_s < 3600 else "yellow" if left_s < 86400 else "")
+    pace = "" if task["log_rate_bytes_s"] is None else f", written at {size(task['log_rate_bytes_s'])}/s"
+    limit = "no limit is set" if safe is None else f"{size(safe)} more fit"
+    return text.append(f"   {limit}{pace}", "dim")
 
 
 def _phases(run: Json) -> RenderableType:
@@ -248,7 +273,7 @@ def events(found: Sequence[Json], names: Mapping[int, str] | None = None) -> Ren
             cells.append(names.get(one["task"], str(one["task"])))
         shown.add_row(
             *cells,
-            one["name"],
+            Text(one["name"], {"warning": "yellow", "error": "bold red"}.get(one.get("level", ""), "")),
             Text(f"→ {STATES[State(one['state_to'])].status or 'removed'}", "dim") if one["state_to"] else "",
             NONE if one["run"] is None else str(one["run"]),
             Text(one["actor"], "dim"),
@@ -336,8 +361,45 @@ def positions(found: Json | None) -> RenderableType:
             facts.add_row("behind", size(found["behind_bytes"]))
         if found["reread_bytes"] is not None:
             facts.add_row("log to read", size(found["reread_bytes"]))
-        kept = "without limit" if found["safe_bytes"] is None else f"for another {size(found['safe_bytes'])} of log"
+        kept = (
+            "no limit in bytes is set"
+            if found["safe_bytes"] is None
+            else f"for another {size(found['safe_bytes'])} of log"
+        )
         facts.add_row("source keeps it", kept)
+    if found["retained_bytes"] is not None:
+        facts.add_row("kept for it", size(found["retained_bytes"]))
+    if found["left_s"] is not None:
+        facts.add_row("lasts", f"{duration(found['left_s'])} at {size(found['rate_bytes_s'])}/s")
     if found["source_error"]:
         facts.add_row("source", problem_text(found["source_error"]))
     return facts
+
+
+def preview(found: Json) -> RenderableType:
+    """What a command would do, and what it would cost."""
+    mark = ("✓ ", "green") if found["allowed"] else ("✗ ", "bold red")
+    head = Text.assemble(mark, f"{found['command']} ", (str(found["task"]), "bold"), f"  {found['note']}")
+    if not found["allowed"]:
+        advice = Text(f"  → {found['problem']['advice']}", "cyan")
+        return Group(head, Text(f"  refused: {found['reason']}", "red"), advice)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    if found["cost"]:
+        facts.add_row("cost", found["cost"])
+    for name in ("keeps", "discards"):
+        if found[name]:
+            facts.add_row(name, "\n".join(found[name]))
+    if found["snapshot"]:
+        facts.add_row("snapshot", _snapshot(found["snapshot"]))
+    if found["reads_from"] is not None:
+        facts.add_row("log to read", f"{size(found['reread_bytes'])}, {found['reads_from']} to {found['source_end']}")
+    if found["source_end"] is not None:
+        kept = "without limit" if found["safe_bytes"] is None else f"for another {size(found['safe_bytes'])} of log"
+        facts.add_row("source keeps it", kept)
+    if found["log_left_s"] is not None:
+        facts.add_row("for", f"{duration(found['log_left_s'])} at the pace it is written now")
+    if found["source_error"]:
+        facts.add_row("not known", problem_text(found["source_error"]))
+    return Group(head, facts)

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.text import Text
 
 from tidegate.cli.command import Session, command
-from tidegate.settings import SETTINGS, Setting, load
+from tidegate.settings import SETTINGS, Setting, Settings, load
 
 
 def _flag(setting: Setting) -> Parameter:
@@ -26,16 +26,23 @@ def _flag(setting: Setting) -> Parameter:
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, annotation=Annotated[str | None, said], default=None)
 
 
+# Arrow's allocator reserves a gigabyte in one piece and would have the kernel put huge pages into it, one by one, where
+# it uses little: two megabytes more every quarter of an hour. Read when it is loaded, here and in workers.
+ALLOCATOR = {"MIMALLOC_ALLOW_THP": "0"}
+
+
 def add(app: typer.Typer) -> None:
     """Add the command."""
 
     def server(session: Session, **flags: str | None) -> None:
         """Run the server: REST API, reconciler and the local engine that starts workers.
 
-        The admin token is printed once, at the first start. Ctrl-C or SIGTERM ends the server; workers keep running and
-        are adopted when it starts again.
+        The admin token, and the code for the first account, are printed once, at the first start. Ctrl-C or SIGTERM
+        ends the server; workers keep running and are adopted when it starts again.
         """
         settings = load(os.environ, flags)
+        for name, value in ALLOCATOR.items():
+            os.environ.setdefault(name, value)
         # Imported here because everything else the command line does needs nothing of the server.
         from tidegate.server.service import Listening, serve
 
@@ -44,9 +51,10 @@ def add(app: typer.Typer) -> None:
                 "url": listening.url,
                 "data_dir": str(settings.data_dir),
                 "token": listening.first_token,
+                "set_up_code": listening.set_up_code,
                 "token_file": str(listening.token_file),
             }
-            session.terminal.show(said, _welcome(listening, str(settings.data_dir)))
+            session.terminal.show(said, _welcome(listening, settings, load(os.environ, {})))
 
         def farewell(workers: int) -> None:
             kept = {0: "no worker is running", 1: "its worker keeps running"}.get(
@@ -62,7 +70,11 @@ def add(app: typer.Typer) -> None:
     command(app, rich_help_panel="Serve")(server)
 
 
-def _welcome(listening: Any, data_dir: str) -> Group:
+def _welcome(listening: Any, settings: Settings, usual: Settings) -> Group:
+    """`usual` is what the other commands go by where they are told nothing."""
+    data_dir = str(settings.data_dir)
+    elsewhere = "" if (settings.host, settings.port) == (usual.host, usual.port) else f" --url {listening.url}"
+    found = "" if settings.data_dir == usual.data_dir else f" with TIDEGATE_DATA_DIR={data_dir}"
     lines = [
         Text.assemble("Tidegate listens on ", (listening.url, "bold")),
         Text.assemble("Data in ", data_dir),
@@ -74,6 +86,14 @@ def _welcome(listening: Any, data_dir: str) -> Group:
             Text(),
             Text(f"    {listening.first_token}", "bold green"),
             Text(),
-            Text(f"On this machine `tidegate` finds it in {listening.token_file} (readable by this user only)."),
+            Text(f"On this machine `tidegate{elsewhere}` finds it{found}, in a file of this user alone:"),
+            Text(f"{listening.token_file}"),
+        ]
+    if listening.set_up_code is not None:
+        lines += [
+            Text(),
+            Text("For the first administrator's account, good once and for 24 hours:"),
+            Text(),
+            Text(f"    tidegate user set-up NAME --code {listening.set_up_code}{elsewhere}", "bold green"),
         ]
     return Group(*lines)

@@ -7,9 +7,11 @@ standard output, so that a program reads one stream.
 from __future__ import annotations
 
 import json
+import sys
 from enum import IntEnum
 from typing import Any
 
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -71,6 +73,19 @@ class Terminal:
     def lively(self) -> bool:
         """Whether somebody looks: then progress is drawn and questions may be asked."""
         return self.err.is_terminal and not self.as_json
+
+    @property
+    def asks(self) -> bool:
+        """Whether a question would be answered."""
+        return self.lively and sys.stdin.isatty()
+
+    def secret(self, prompt: str, *, twice: bool = False) -> str:
+        """A password: asked for without showing it, or from a pipe its first line. It is on no command line, where
+        others could read it."""
+        if sys.stdin.isatty():
+            given: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
+            return given
+        return sys.stdin.readline().rstrip("\r\n")
 
     def show(self, data: Any, *shown: RenderableType) -> None:
         """The command's result: `data` to programs, `shown` to people."""

@@ -18,6 +18,7 @@ from tidegate.errors import DeadlinePassed, ServerUnreachable
 
 WATCH_S = 1.0
 SNAPSHOT_DEADLINE_S = 60.0
+FOLLOWED_MAX = 500
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")]
 RunNumber = Annotated[int | None, typer.Option("--run", help="Of this run only.", show_default=False)]
 
@@ -46,7 +47,7 @@ def follow(session: Session, look: Callable[[], Any], draw: Callable[[Any], Rend
     for."""
     terminal = session.terminal
     if not terminal.out.is_terminal:
-        for found in _looks(look):
+        for found in looks(look):
             if isinstance(found, ServerUnreachable):
                 terminal.tell(Text(f"… {found.detail}", "yellow"))
             else:
@@ -54,7 +55,7 @@ def follow(session: Session, look: Callable[[], Any], draw: Callable[[Any], Rend
         return
     shown: RenderableType = Text("")
     with Live(shown, console=terminal.out, auto_refresh=False, screen=False) as live:
-        for found in _looks(look):
+        for found in looks(look):
             if isinstance(found, ServerUnreachable):
                 live.update(Group(shown, Text(f"… {found.detail}; trying again", "yellow")), refresh=True)
             elif terminal.as_json:
@@ -64,10 +65,12 @@ def follow(session: Session, look: Callable[[], Any], draw: Callable[[Any], Rend
                 live.update(shown, refresh=True)
 
 
-def _looks(look: Callable[[], Any]) -> Iterator[Any]:
+def looks(look: Callable[[], Any], pause_s: float = WATCH_S) -> Iterator[Any]:
+    """What `look` finds, again and again until Ctrl-C; `ServerUnreachable` in place of it, but not at first."""
     seen = False
     try:
         while True:
+            wait_s = pause_s
             try:
                 yield look()
                 seen = True
@@ -75,7 +78,8 @@ def _looks(look: Callable[[], Any]) -> Iterator[Any]:
                 if not seen:
                     raise
                 yield error
-            time.sleep(WATCH_S)
+                wait_s = WATCH_S
+            time.sleep(wait_s)
     except KeyboardInterrupt:
         return
 
@@ -183,16 +187,36 @@ def add(app: typer.Typer) -> None:
         task: Annotated[str | None, typer.Argument(help="Of this task only.", show_default=False)] = None,
         project: ProjectName = "default",
         run: RunNumber = None,
+        name: Annotated[list[str] | None, typer.Option(help="Of this name; may be repeated.")] = None,
+        level: Annotated[
+            list[str] | None, typer.Option(help="Of this level: info, warning, error; may be repeated.")
+        ] = None,
+        since: Annotated[str | None, typer.Option(help="From this time on, such as 2026-03-01T12:00:00Z.")] = None,
         limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest.")] = 50,
+        go_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
     ) -> None:
         """List key events, the newest last."""
-        if task is not None:
-            found = session.door.get("tasks", task, "events", project=project, run=run, limit=limit)
-            session.terminal.show(found, picture.events(found))
+
+        def ask(**more: Any) -> Any:
+            wanted = {"name": name or None, "level": level or None, "since": since, **more}
+            if task is None:
+                return session.door.get("events", **wanted)
+            return session.door.get("tasks", task, "events", project=project, run=run, **wanted)
+
+        def names() -> dict[int, str] | None:
+            return None if task is not None else {one["id"]: one["name"] for one in session.door.get("tasks")}
+
+        found = ask(limit=limit)
+        session.terminal.show(found, picture.events(found, names()))
+        if not go_on:
             return
-        found = session.door.get("events", limit=limit)
-        names = {one["id"]: one["name"] for one in session.door.get("tasks")}
-        session.terminal.show(found, picture.events(found, names))
+        seen = {"upto": max((one["id"] for one in found), default=0)}
+        for fresh in looks(lambda: ask(limit=FOLLOWED_MAX, after=seen["upto"], order="oldest")):
+            if isinstance(fresh, ServerUnreachable):
+                session.terminal.tell(Text(f"… {fresh.detail}", "yellow"))
+            elif fresh:
+                seen["upto"] = fresh[-1]["id"]
+                session.terminal.show(fresh, picture.events(fresh[::-1], names()))
 
 
 def _take(session: Session, task: str, project: str) -> Any:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.target import Misfit, TargetTable
-from tidegate.errors import TargetMisfit, TargetTableGone, TargetTableMissing, TargetUnfit, TidegateError
+from tidegate.errors import TargetMisfit, TargetShared, TargetTableGone, TargetTableMissing, TargetUnfit, TidegateError
 
 STATE_SCHEMA = "tidegate"
 """Where targets that are databases keep the runs' state."""
@@ -32,6 +32,13 @@ def unfit_error(table: TargetTable, names: Sequence[Misfit]) -> list[TidegateErr
     """What every target refuses, and the names that this one does."""
     wrong = [*refused(table), *names]
     return [misfit_error(table, wrong, TargetUnfit)] if wrong else []
+
+
+def shared_error(table: TargetTable, other: str | None) -> list[TidegateError]:
+    """`other` is a run of another task that writes the table (see `Target.sharer`). Histories may be shared."""
+    if other is None or table.mode is WriteMode.APPEND:
+        return []
+    return [TargetShared(f"{table} is written by run {other} of another task", table=str(table), run=other)]
 
 
 def refused(table: TargetTable) -> list[Misfit]:

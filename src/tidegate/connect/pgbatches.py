@@ -3,8 +3,7 @@ but for the question about a table's shape."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
+from tidegate.connect.lanes import Item
 from tidegate.connect.pgassembly import Stand
 from tidegate.connect.pgposition import PgPosition
 from tidegate.connect.source import Gathering, LogBatch, LogTransaction
@@ -18,8 +17,6 @@ from tidegate.model.schema import TableSchema
 BATCH_BYTES_MAX = 8 << 20
 # A transaction is cut in two where it alone is this many times as large as a batch.
 SPLIT = 2
-
-Item: TypeAlias = "LogPart | LogBatch"
 
 
 class Batches:
@@ -83,14 +80,19 @@ class Batches:
         """What is gathered, and no longer is; the last changes that were read, `before` of them, are none of it."""
         gatherer, opened = self._gatherer, self._gatherer.open
         changes, size = gatherer.changes, gatherer.size_bytes
-        tables = [(self._stand.tables[oid], gatherer.take(oid)) for oid in gatherer.held()]
+        tables, counts = [], []
+        for oid in gatherer.held():
+            had, had_bytes = gatherer.changes, gatherer.size_bytes
+            tables.append((self._stand.tables[oid], gatherer.take(oid)))
+            counts.append((had - gatherer.changes, had_bytes - gatherer.size_bytes))
         transactions, self._transactions = self._transactions, []
         met, self._met = self._met, []
         self.hurry = False
         if opened is None:
-            return LogBatch(tables, met, transactions, self._stand.whole(), True, changes, size)
+            return LogBatch(tables, met, transactions, self._stand.whole(), True, changes, size, counts)
         transactions.append(_transaction(opened))
-        return LogBatch(tables, met, transactions, self._inside(opened, opened.changes - before), False, changes, size)
+        position = self._inside(opened, opened.changes - before)
+        return LogBatch(tables, met, transactions, position, False, changes, size, counts)
 
     def _limits(self) -> Limits:
         most = self._gathering.changes_max

@@ -157,7 +157,12 @@ def privilege_refusals(connection: psycopg.Connection[Any], table: TableName, oi
 
 
 # What an UPDATE or DELETE of a table or partition puts into the log to find the row by: names of columns, NULL for all.
+# No function of the tree's: they wait for whoever has a partition locked.
 _IDENTITY = """
+with recursive tree (oid) as (
+  select %(oid)s::oid
+  union all select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+   where (select relkind from pg_catalog.pg_class where oid = %(oid)s) = 'p')
 select n.nspname, c.relname, c.relreplident::text,
        case when c.relreplident = 'f' then null else coalesce((
          select array_agg(a.attname::text)
@@ -167,7 +172,7 @@ select n.nspname, c.relname, c.relreplident::text,
             and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end), '{}') end,
        exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary and not i.indimmediate)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where c.oid = %(oid)s or c.oid in (select relid from pg_catalog.pg_partition_tree(%(oid)s::oid::regclass) where isleaf)
+ where c.oid = %(oid)s or (c.relkind <> 'p' and c.oid in (select oid from tree))
  order by c.oid <> %(oid)s, 1, 2
 """
 _WHY = {"n": "REPLICA IDENTITY NOTHING", "d": "no primary key", "i": "the index of its replica identity is gone"}
@@ -185,6 +190,12 @@ def identity_refusals(
         keyless = SourceNoKey(f"{table.name} has no primary key or replica identity index to upsert by")
         return [keyless, *_unfound(table, found)]
     return _unfound(table, found)
+
+
+def stray_identities(connection: psycopg.Connection[Any], table: TableSchema, oid: int) -> list[Exception]:
+    """Why the log does not name rows of the table, or of a partition, by its key, though it names them by something."""
+    found = connection.execute(_IDENTITY, {"oid": oid}).fetchall()
+    return _unfound(table, [row for row in found if row[3]])
 
 
 def _deferrable(of: str) -> SourceKeyDeferrable:

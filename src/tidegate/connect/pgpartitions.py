@@ -6,7 +6,6 @@ catalogue: who is a partition, since which transaction, and in which file its ro
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ import psycopg
 from psycopg import errors as pg
 
 from tidegate.connect.postgres import quoted
-from tidegate.connect.source import PartitionChange, Partitions, Unlogged
+from tidegate.connect.source import Unlogged, UnloggedChange
 from tidegate.model.schema import TableName
 
 # A partition that somebody has locked is looked at another time.
@@ -93,8 +92,16 @@ class _Part:
         return _Remembered(self.name, self.file, self.attached, self.inserted, filled)
 
 
-def look(connection: psycopg.Connection[Any], remembered: Mapping[TableName, str]) -> Partitions:
-    """See `Source.partitions`. One query, and a few more for each partition that is new or has a new file."""
+@dataclass(frozen=True, slots=True)
+class Trees:
+    now: dict[TableName, dict[str, list[Any]]]
+    """What to remember of each table that is partitioned."""
+    changes: list[UnloggedChange]
+
+
+def look(connection: psycopg.Connection[Any], remembered: Mapping[TableName, Mapping[str, list[Any]]]) -> Trees:
+    """What became of the partitions since what is remembered of each table (nothing: it is the first look). One query,
+    and a few more for each partition that is new or has a new file."""
     names = list(remembered)
     rows = connection.execute(_TREE, ([name.schema for name in names], [name.name for name in names])).fetchall()
     trees: dict[TableName, list[_Part]] = {}
@@ -102,19 +109,16 @@ def look(connection: psycopg.Connection[Any], remembered: Mapping[TableName, str
         parts = trees.setdefault(TableName(schema, table), [])
         if not partitioned:
             parts.append(_Part(TableName(schema, table), oid, name, *facts))
-    found = Partitions({}, [])
+    found = Trees({}, [])
     for root, parts in trees.items():
         if remembered[root]:
-            held, changes = _compared(connection, parts, _read(remembered[root]))
+            was = {int(oid): _Remembered(*values) for oid, values in remembered[root].items()}
+            held, changes = _compared(connection, parts, was)
         else:
             held, changes = _first(connection, parts), []
-        found.changes.extend(PartitionChange(root, *change) for change in changes)
-        found.now[root] = json.dumps({str(oid): list(asdict(one).values()) for oid, one in held.items()})
+        found.changes.extend(UnloggedChange(root, *change) for change in changes)
+        found.now[root] = {str(oid): list(asdict(one).values()) for oid, one in held.items()}
     return found
-
-
-def _read(text: str) -> dict[int, _Remembered]:
-    return {int(oid): _Remembered(*values) for oid, values in json.loads(text).items()}
 
 
 def _first(connection: psycopg.Connection[Any], parts: list[_Part]) -> dict[int, _Remembered]:

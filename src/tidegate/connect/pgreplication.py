@@ -20,16 +20,15 @@ from contextlib import suppress
 from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
-from tidegate.connect.handover import Handover
+from tidegate.connect.lanes import BATCHES_WAIT_MAX, PARTS_WAIT_MAX, Entry, LanedReader
 from tidegate.connect.pgassembly import Doubts, Stand
-from tidegate.connect.pgbatches import Item
 from tidegate.connect.pgdescribing import Describing
 from tidegate.connect.pgdrain import Gulp, State, open_drain
-from tidegate.connect.pglanes import Entry, Lanes, Request
+from tidegate.connect.pglanes import Lanes
 from tidegate.connect.pgposition import PgPosition, lsn_text, parse_lsn
 from tidegate.connect.pgsender import asked, awaited, opened, ready
 from tidegate.connect.pgstaging import Staging
-from tidegate.connect.source import Gathering, LogReader
+from tidegate.connect.tide import Tide
 from tidegate.decode import pgoutput
 from tidegate.errors import (
     PositionLost,
@@ -43,17 +42,8 @@ from tidegate.faultpoint import crossing
 from tidegate.model.position import Position
 from tidegate.model.schema import TableSchema
 
-# How many entries wait for the writer: lists of parts, which are small, and batches, which are not.
-PARTS_WAIT_MAX = 8
-BATCHES_WAIT_MAX = 2
 GULP_BYTES = 4 << 20
 PARTS_GULP_BYTES = 1 << 20
-# From so much in a second on the reader rests between gulps …
-REST_BYTES_S = 1 << 20
-# … and from so much on batches are made that are full, or as old as this.
-TIDE_BYTES_S = 4 << 20
-TIDE_WINDOW_S = 0.1
-BATCH_S = 0.2
 # How long to rest while the writer is busy: it will not be done before.
 BUSY_S = 0.004
 # Several times within any wal_sender_timeout that somebody might set.
@@ -71,7 +61,7 @@ _STATUS = struct.Struct(">cQQQqB")
 _LOST_STATES = (b"55000", b"58P01", b"42704")
 
 
-class PgLog(LogReader):
+class PgLog(LanedReader):
     """One START_REPLICATION."""
 
     def __init__(
@@ -91,14 +81,12 @@ class PgLog(LogReader):
         stand, doubts = Stand(start, self._described), doubts or Doubts()
         self._staging = Staging(stand, doubts)
         self._lanes = Lanes(stand, doubts)
+        super().__init__(self._lanes)
         self._describing = describing
-        self._entries: Handover[Entry] = Handover()
-        self._followed = self._asked = self._lanes.wanted
-        """By whose wishes what was taken last was made, and the newest."""
         self._tide = Tide(pace_s)
-        self._failure: TidegateError | None = None
-        self._closed = threading.Event()
         self._received = start.lsn
+        self._read_at_us = 0
+        """When the first was read of what has not been handed over."""
         self._acknowledged = 0
         told = conninfo_to_dict(conninfo)
         self._place = f"{told.get('host')}:{told.get('port')}/{told.get('dbname')}"
@@ -121,24 +109,6 @@ class PgLog(LogReader):
         self._thread.start()
 
     # --- called by the writer ---
-
-    def take(self, timeout_s: float) -> list[Item]:
-        failure = self._failure  # before looking: what was handed over in front of it comes first
-        entry = self._entries.take(timeout_s)
-        if entry is None:
-            if failure is not None:
-                raise failure from failure.__cause__
-            return []
-        self._followed = entry.request
-        return entry.items
-
-    def gather(self, wanted: Gathering | None) -> bool:
-        if wanted is not self._asked.gathering:
-            self._asked = self._lanes.wanted = Request(wanted)
-        return self._followed is self._asked
-
-    def ready(self) -> bool:
-        return len(self._entries) > 0
 
     def acknowledge(self, position: Position) -> None:
         # I1: said by the caller, never derived here
@@ -166,11 +136,7 @@ class PgLog(LogReader):
 
     def _placed(self, error: TidegateError) -> TidegateError:
         """The error, saying which server and database it is about."""
-        if self._place in error.detail:
-            return error
-        placed = type(error)(f"{self._place}: {error.detail}", **error.facts)
-        placed.__cause__ = error.__cause__ or error
-        return placed
+        return self._placed_at(error, self._place)
 
     def _follow(self) -> None:
         while not self._closed.is_set():
@@ -197,6 +163,8 @@ class PgLog(LogReader):
         if gulp.wanted:
             self._told = -1
         failure: TidegateError | None = None
+        if len(gulp.frames):
+            self._read_at_us = self._read_at_us or int(time.time() * 1e6)
         try:
             for piece in self._staging.feed(gulp.frames):
                 self._lanes.feed(piece)
@@ -207,14 +175,20 @@ class PgLog(LogReader):
                 self._lanes.idle(gulp.idle)
         except TidegateError as error:
             failure = error
-        self._hand_over_made(all=self._entries.asked and self._tide.let_go())
+        if self._hand_over_made(all=self._entries.asked and self._tide.let_go()):
+            self._read_at_us = 0
         if failure is not None:
             raise failure
 
-    def _hand_over_made(self, *, all: bool) -> None:
-        for entry in self._lanes.made(all=all):
+    def _hand_over_made(self, *, all: bool) -> bool:
+        """Whether there was anything."""
+        made = self._lanes.made(all=all)
+        for entry in made:
+            for item in entry.items:
+                item.read_at_us = self._read_at_us
             self._hand_over(entry)
         self._tell_by_time()
+        return any(entry.items for entry in made)
 
     def _hand_over(self, entry: Entry) -> None:
         room = BATCHES_WAIT_MAX if entry.gathered else PARTS_WAIT_MAX
@@ -286,43 +260,6 @@ class PgLog(LogReader):
         answer = awaited(self._connection, time.monotonic() + ENDING_DEADLINE_S) if ended else None
         message = answer.error_message if answer is not None else self._connection.error_message
         return _told(answer, message, "the server ended the log")
-
-
-class Tide:
-    """Whether much is coming: from how much came while the reader was free to read."""
-
-    def __init__(self, pace_s: float) -> None:
-        self._pace_s = pace_s
-        self._rests = self._high = self._dry = False
-        self._since = self._let_go_at = time.monotonic()
-        self._bytes = 0
-
-    def came(self, size_bytes: int) -> None:
-        """So much in one gulp."""
-        self._bytes += size_bytes
-        self._dry = not size_bytes
-        now = time.monotonic()
-        window_s = now - self._since
-        if window_s >= TIDE_WINDOW_S or self._bytes >= TIDE_BYTES_S * TIDE_WINDOW_S:
-            self._rests = self._bytes >= REST_BYTES_S * window_s
-            self._high = self._bytes >= TIDE_BYTES_S * window_s
-            self._since, self._bytes = now, 0
-
-    def waited(self, seconds: float) -> None:
-        """So long for the writer."""
-        self._since += seconds
-
-    @property
-    def rest_s(self) -> float:
-        return self._pace_s if self._rests else 0.0
-
-    def let_go(self) -> bool:
-        """Whether who asks gets what there is, rather than waiting for a full batch."""
-        now = time.monotonic()
-        if self._high and not self._dry and now - self._let_go_at < BATCH_S:
-            return False
-        self._let_go_at = now
-        return True
 
 
 def _readable_bytes(connection: pq.abc.PGconn) -> int:

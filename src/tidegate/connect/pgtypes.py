@@ -95,9 +95,31 @@ def _built_in(found: TypeRow, modifier: int) -> DataType:
         packed = modifier - 4
         scale = packed & 0x7FF
         return DataType(kind, found.shown, (packed >> 16) & 0xFFFF, scale - 0x800 if scale & 0x400 else scale)
+    if kind in (Kind.TIME, Kind.TIMETZ, Kind.TIMESTAMP, Kind.TIMESTAMPTZ) and modifier >= 0:
+        return DataType(kind, found.shown, scale=modifier)
     if found.oid in (1042, 1043) and modifier >= 4:
         return DataType(kind, found.shown, length=modifier - 4)
     return DataType(kind, found.shown)
+
+
+# How a type is spelled, its id, and what a column of it has as its modifier.
+_LISTED = (
+    *(("boolean", 16, -1), ("smallint", 21, -1), ("integer", 23, -1), ("bigint", 20, -1), ("real", 700, -1)),
+    *(("double precision", 701, -1), ("numeric(12,2)", 1700, (12 << 16 | 2) + 4), ("numeric", 1700, -1)),
+    *(("text", 25, -1), ("character varying(100)", 1043, 104), ("character(10)", 1042, 14), ("bytea", 17, -1)),
+    *(("date", 1082, -1), ("time without time zone", 1083, -1), ("time with time zone", 1266, -1)),
+    *(("timestamp without time zone", 1114, -1), ("timestamp(3) without time zone", 1114, 3)),
+    *(("timestamp with time zone", 1184, -1), ("interval", 1186, -1), ("uuid", 2950, -1), ("json", 114, -1)),
+    *(("jsonb", 3802, -1), ("inet", 869, -1), ("bit(8)", 1560, 8), ("money", 790, -1), ("point", 600, -1)),
+    ("int4range", 3904, -1),
+)
+
+
+def listed() -> list[tuple[str, DataType]]:
+    """One of each built-in type, and what stands for others, by its spelling, with what it is here."""
+    built_in = [(name, _built_in(TypeRow(oid, name, "b", 0, -1, 0), mod)) for name, oid, mod in _LISTED]
+    others = (("integer[] (arrays)", Kind.OTHER), ("enumerations", Kind.TEXT), ("composites", Kind.OTHER))
+    return built_in + [(name, DataType(kind, name.split(" ")[0] if "[" in name else "text")) for name, kind in others]
 
 
 # A column whose default the catalogue does not keep as a value for older rows gave them one each when it was added: an

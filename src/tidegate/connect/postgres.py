@@ -120,6 +120,9 @@ def connect(config: PostgresConfig, role: Literal["source", "target"], **more: A
             connection.introduce(text)
             if connection.info.server_version >= 170_000:  # earlier ones would not know its name
                 connection.execute("set transaction_timeout = 0")
+            if role == "source":
+                # Users who are to read are often made so; a slot and a publication are written all the same.
+                connection.execute("set default_transaction_read_only = off")
         except BaseException:
             connection.close()
             raise

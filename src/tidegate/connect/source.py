@@ -103,6 +103,10 @@ class LogBatch:
     """Whether the last transaction's commit is reached with it."""
     changes: int
     bytes: int
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    """How many changes, and bytes of the log, each of `tables` had; empty: the source does not know."""
+    read_at_us: int = 0
+    """When the first of it was read, in microseconds since 1970-01-01 UTC; 0: when it was taken."""
 
     @property
     def ended(self) -> int:
@@ -137,6 +141,11 @@ class LogReader(ABC):
     def ready(self) -> bool:
         """Whether `take` has something to give now."""
         return False
+
+    @property
+    def fullness(self) -> float:
+        """How full the queue in front of `take` is, from 0 to 1."""
+        return 0.0
 
     @abstractmethod
     def acknowledge(self, position: Position) -> None:
@@ -178,13 +187,40 @@ class LogState:
     behind_bytes: int
     """Log between the position asked for and the end of the log."""
     safe_bytes: int | None
-    """How much more may be written before the source drops log the run needs; None: no limit is set."""
+    """How much more may be written before the source drops log the run needs; None: no limit in bytes is set, but there
+    may be one in time."""
     end: Position
     """Where the log ends."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The log that the source keeps for one run, and until when."""
+
+    retained_bytes: int
+    """Log from the oldest place that the run needs to its end."""
+    safe_bytes: int | None
+    """How much more may be written before the source drops log the run needs; None: no limit by size."""
+    expires_in_s: float | None = None
+    """How long until it drops it for its age; None: no limit by age."""
+    lost: str = ""
+    """Why it is gone already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retentions:
+    """What the source keeps for runs, at one look."""
+
+    written_bytes: int
+    """All log ever written, counted from any beginning: how it grows is what counts."""
+    runs: Mapping[str, Retention]
+    """Of those asked about."""
+    free_bytes: int | None = None
+    """Room left where the source keeps its log; None: the source does not show it."""
+
+
 class Unlogged(StrEnum):
-    """What can become of a table's partition without a word in the log."""
+    """What can become of rows that are there without a word in the log."""
 
     ATTACHED = "attached"
     """It has rows that it had before it was one: they never come."""
@@ -194,12 +230,19 @@ class Unlogged(StrEnum):
     """All the rows it had are gone at once."""
     REWRITTEN = "rewritten"
     """Its rows are in a new place, some of the old ones certainly; the source cannot tell more."""
+    CONVERTED = "converted"
+    """Of a column: the rows were written anew when it was given another definition, with values that may be others."""
+    REPLACED = "replaced"
+    """Of a column: another one goes by its name."""
+    RELABELLED = "relabelled"
+    """Of a type: values that are there read otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionChange:
+class UnloggedChange:
     table: TableName
-    partition: str
+    part: str
+    """The name of the partition, column or type."""
     what: Unlogged
     transaction: str | None = None
     """Who did it (as in `LogPart`, as text) where it may have been done to the table, which the log does tell."""
@@ -208,10 +251,10 @@ class PartitionChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Partitions:
+class UnloggedChanges:
     now: dict[TableName, str] = field(default_factory=dict)
-    """What each table is made of, as a text to remember. A table without partitions is not in it."""
-    changes: list[PartitionChange] = field(default_factory=list)
+    """What each table is made of, as a text to remember. A table that nothing can happen to is not in it."""
+    changes: list[UnloggedChange] = field(default_factory=list)
 
 
 class Source(ABC):
@@ -224,6 +267,10 @@ class Source(ABC):
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def another(self) -> Source:
+        """The same source with connections of its own, for another thread of the same run."""
+        return type(self)(self.config)
+
     @abstractmethod
     def check(self) -> list[Check]:
         """The connectivity test, a result per requirement; never raises for what it tests."""
@@ -231,6 +278,10 @@ class Source(ABC):
     @abstractmethod
     def identity(self) -> tuple[str, ...]:
         """What tells this server and database from every other, stable over restarts and copies of its address."""
+
+    def recognises(self, identity: Sequence[str]) -> bool:
+        """Whether it is still the one that gave this identity."""
+        return tuple(identity) == self.identity()
 
     def lineage(self) -> str:
         """Which line of the source's history it is on now, for a log that a failover or a restore can fork; stored with
@@ -294,19 +345,33 @@ class Source(ABC):
         """Those of the run's tables whose changes the log no longer has for it: dropped, renamed, dropped and made
         again, or taken out by hand."""
 
-    def partitions(self, remembered: Mapping[TableName, str]) -> Partitions:
+    def unlogged_changes(self, remembered: Sequence[tuple[TableSchema, str]]) -> UnloggedChanges:
         """What these tables are made of, and what became of it since the text that is given for each (empty: it is the
-        first look) that the log does not tell. By default there is nothing to tell: all is in the log."""
-        return Partitions()
+        first look) that the log does not tell. By default there is nothing to tell: all is in the log. Raises
+        `SourceIdentityMissing` while the log does not name the rows of a part of a table by the table's key."""
+        return UnloggedChanges()
 
     @abstractmethod
     def log_state(self, run: str, position: Position | None) -> LogState:
         """Raises `PositionLost` when the log from the position on is not (or no longer certainly) there. None asks from
         where the source was last told that it may forget."""
 
+    def retentions(self, runs: Mapping[str, Position | None]) -> Retentions | None:
+        """Until when the log of these runs is kept, each with where it stands (None: not known); with as few questions
+        as possible, for it is asked again and again. None: the source cannot tell."""
+        return None
+
     @abstractmethod
-    def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
-        """Follow the log. Parts at or before the position do not come again."""
+    def log(
+        self,
+        run: str,
+        position: Position,
+        *,
+        tables: Mapping[TableName, TableSchema] | None = None,
+        protocol: int | None = None,
+    ) -> LogReader:
+        """Follow the log. Parts at or before the position do not come again. `tables` are the run's, with the shapes it
+        knows them in: for a source that does not remember by itself what a run follows."""
 
     @abstractmethod
     def behind_bytes(self, position: Position) -> int:

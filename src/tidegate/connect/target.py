@@ -219,9 +219,11 @@ class Target(ABC):
         """What tells this place from others of the kind (host, port and database; a file's real path), to find loops.
         For PostgreSQL: the system identifier and the database's name, as the source's `identity`."""
 
+    @classmethod
     @abstractmethod
-    def type_of(self, type: DataType) -> str:
-        """The column type this target gives a source type, in its own spelling. Pure."""
+    def type_of(cls, type: DataType, family: str) -> str:
+        """The column type this target gives, outside of a key, a type of a source of the family; in its own spelling.
+        Pure."""
 
     @abstractmethod
     def columns(self, table: TargetTable) -> list[TargetColumn] | None:
@@ -236,6 +238,11 @@ class Target(ABC):
     def holds_others(self, run: str, table: TargetTable) -> bool:
         """Whether the existing table holds rows and no run of the run's task was ever fed into it: what `prepare` would
         refuse in upsert. False if there is no such table. Changes nothing."""
+
+    @abstractmethod
+    def sharer(self, run: str, table: TargetTable) -> str | None:
+        """A run of another task that writes the table and was not stopped; None: there is none. Each would remove rows
+        of the other. Changes nothing."""
 
     def lost(self, run: str, tables: Sequence[TargetTable]) -> list[str]:
         """A sentence for each of the run's tables that is gone or `remade`. Asked again and again during a run."""
@@ -278,7 +285,8 @@ class Target(ABC):
     def prepare(self, table: TargetTable, *, create: bool, replace: bool) -> bool:
         """Make the table ready before its first rows: create it where missing (`create`), else check it
         (`TargetMisfit`, `TargetTableMissing`). In upsert a table that holds rows this task never wrote is
-        `TargetNotEmpty` unless `replace`. Returns whether the table is known to be empty. Idempotent."""
+        `TargetNotEmpty` unless `replace`, and one that another task's run writes is `TargetShared`. Returns whether the
+        table is known to be empty. Idempotent."""
 
     @abstractmethod
     def add_columns(self, table: TargetTable, columns: Sequence[Column]) -> None:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Self, TypeAlias
 
 from tidegate.decode import binlog_event, binlog_gtid
 from tidegate.decode.binlog_cursor import Cursor, Malformed, Refused
@@ -74,11 +74,11 @@ _IGNORABLE = 0x80
 _FORMAT_DESCRIPTION, _PAYLOAD = 15, 40
 _ROWS_ADVICE = "Set binlog_format = ROW at the source and run the task from scratch"
 # Nothing a row depends on: ignorable and annotating texts, checkpoints, what replicas and group replication use.
-_PASSED_OVER = frozenset({28, 29, 36, 37, 160, 161})
+PASSED_OVER = frozenset({28, 29, 36, 37, 160, 161})
 # How statements are written that are not sent as rows.
 _STATEMENT_FORMAT = frozenset({5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18})
 # Row events: (what happened, version, compressed).
-_ROWS: dict[int, tuple[Op, int, bool]] = {
+ROWS: dict[int, tuple[Op, int, bool]] = {
     23: (Op.INSERT, 1, False),
     24: (Op.UPDATE, 1, False),
     25: (Op.DELETE, 1, False),
@@ -121,6 +121,19 @@ class BinlogDecoder:
         self._checksums = checksums
         self._tables: dict[int, TableMap] = {}
 
+    @classmethod
+    def amid(cls, format: FormatDescription, tables: Mapping[int, TableMap]) -> Self:
+        """Reads on behind what somebody else has read."""
+        decoder = cls(format.checksums)
+        decoder.format = format
+        decoder._tables.update(tables)
+        return decoder
+
+    @property
+    def tables(self) -> Mapping[int, TableMap]:
+        """By their ids, those whose rows may follow."""
+        return self._tables
+
     def decode(self, event: bytes) -> Event:
         """One event, header and checksum included. Raises `Malformed` and `Refused`."""
         return self._event(event, self._checksums)
@@ -143,8 +156,8 @@ class BinlogDecoder:
 
     def _body(self, header: Header, cursor: Cursor) -> Body | None:
         kind = header.kind
-        if kind in _ROWS:
-            op, version, compressed = _ROWS[kind]
+        if kind in ROWS:
+            op, version, compressed = ROWS[kind]
             read = rows(cursor, op, version, self._id_size(kind), compressed, self._tables)
             if read.ends_statement:
                 self._tables.clear()
@@ -163,7 +176,7 @@ class BinlogDecoder:
             raise Refused(f"event of kind {kind}: the log has a statement instead of rows", _ROWS_ADVICE)
         if kind == 164:
             raise Refused("the binary log file is encrypted", "Read it through the server, which sends it decrypted")
-        if kind in _PASSED_OVER or header.flags & _IGNORABLE:
+        if kind in PASSED_OVER or header.flags & _IGNORABLE:
             return None
         raise cursor.malformed("an unknown kind of event")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tidegate.decode.binlog_cursor import Cursor
+from tidegate.decode.binlog_cursor import Cursor, Refused
 from tidegate.decode.binlog_gtid import Xid
 from tidegate.decode.binlog_rows import uncompressed
+from tidegate.decode.charset import charset_of, reader_of
 
 
 class FormatDescription(NamedTuple):
@@ -50,6 +51,8 @@ class Query(NamedTuple):
     schema: str
     statement: str
     error_code: int
+    strict: bool = False
+    """Whether the session refuses values that do not fit, by its sql_mode; False: it does not, or does not say."""
 
 
 class Commit(NamedTuple):
@@ -88,28 +91,65 @@ def incident(cursor: Cursor) -> Incident:
 
 
 def query(cursor: Cursor) -> Query:
-    schema, error_code = _query_head(cursor)
-    return Query(schema, _statement(cursor, cursor.rest()), error_code)
+    schema, error_code, session = _query_head(cursor)
+    return Query(schema, _statement(cursor.rest(), session.collation), error_code, session.strict)
 
 
 def query_compressed(cursor: Cursor) -> Query:
-    schema, error_code = _query_head(cursor)
-    return Query(schema, _statement(cursor, uncompressed(cursor)), error_code)
+    schema, error_code, session = _query_head(cursor)
+    return Query(schema, _statement(uncompressed(cursor), session.collation), error_code, session.strict)
 
 
-def _query_head(cursor: Cursor) -> tuple[str, int]:
+class _Session(NamedTuple):
+    """Settings of the session that ran a statement."""
+
+    strict: bool = False
+    collation: int | None = None
+    """Of the character set that the statement is in; None: it is not said."""
+
+
+def _query_head(cursor: Cursor) -> tuple[str, int, _Session]:
+    """The schema, the error and the session."""
     cursor.skip(8)
     schema_size, error_code = cursor.unsigned(1), cursor.unsigned(2)
-    cursor.skip(cursor.unsigned(2))  # status variables: the session's settings, of no matter to rows
+    session = _session(cursor.part(cursor.unsigned(2), "status variables"))
     schema = cursor.text(cursor.take(schema_size))
     cursor.skip(1)
-    return schema, error_code
+    return schema, error_code, session
 
 
-def _statement(cursor: Cursor, raw: bytes) -> str:
-    """In the client's character set, which may be any: what is not UTF-8 is kept by escapes, for a statement is looked
-    at for its words and never a value."""
-    return raw.decode("utf-8", "backslashreplace")
+# Status variables in front of the character set, as servers write them: by number, how many bytes they take.
+_FLAGS, _SQL_MODE, _AUTO_INCREMENT, _CHARSET, _CATALOG = 0, 1, 3, 4, 6
+_SIZES = {_FLAGS: 4, _AUTO_INCREMENT: 4}
+# STRICT_TRANS_TABLES and STRICT_ALL_TABLES, of sql_mode.
+_STRICT = 1 << 21 | 1 << 22
+
+
+def _session(variables: Cursor) -> _Session:
+    """What stands behind the character set is of no matter here."""
+    strict = False
+    while variables.left():
+        kind = variables.unsigned(1)
+        if kind == _CHARSET:
+            return _Session(strict, variables.unsigned(2))
+        if kind == _SQL_MODE:
+            strict = bool(variables.unsigned(8) & _STRICT)
+        elif kind == _CATALOG:
+            variables.skip(variables.unsigned(1))
+        elif kind in _SIZES:
+            variables.skip(_SIZES[kind])
+        else:
+            break
+    return _Session(strict)
+
+
+def _statement(raw: bytes, collation: int | None) -> str:
+    """In the client's character set: names of tables and columns are in it as well. What it does not have is kept by
+    escapes, for a statement is looked at for its words and never a value."""
+    try:
+        return reader_of(charset_of(collation))(raw) if collation is not None else raw.decode()
+    except (Refused, UnicodeDecodeError):
+        return raw.decode("utf-8", "backslashreplace")
 
 
 def commit(cursor: Cursor) -> Commit:

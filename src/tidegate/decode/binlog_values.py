@@ -29,6 +29,11 @@ def double(cursor: Cursor) -> str:
 
 def single(cursor: Cursor) -> str:
     (number,) = _FLOAT.unpack(cursor.take(4))
+    return single_text(number)
+
+
+def single_text(number: float) -> str:
+    """A single, given as the double it is."""
     return float_text(_shortest_single(number), 6)
 
 

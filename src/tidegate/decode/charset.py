@@ -89,6 +89,8 @@ _SINGLE: dict[str, tuple[str, dict[int, str]]] = {
     "tis620": ("tis-620", {}),
 }
 
+SINGLE_BYTE = frozenset(_SINGLE)
+
 _MULTIBYTE = {
     "big5": "big5",
     "cp932": "cp932",

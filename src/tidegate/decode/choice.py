@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from tidegate.decode.binlog_gatherer import BinlogGatherer
+from tidegate.decode.binlog_native import NativeBinlogGatherer
+from tidegate.decode.binlog_plain import PlainBinlogGatherer
 from tidegate.decode.blocks import Blocks, PlainBlocks
 from tidegate.decode.gatherer import Gatherer
 from tidegate.decode.native import NativeGatherer, Unusable, binding
@@ -54,3 +57,8 @@ def open_gatherer() -> Gatherer:
 def open_blocks() -> Blocks:
     """Raises as `which`."""
     return NativeBlocks() if which().native else PlainBlocks()
+
+
+def open_binlog_gatherer() -> BinlogGatherer:
+    """Raises as `which`."""
+    return NativeBinlogGatherer() if which().native else PlainBinlogGatherer()

@@ -12,11 +12,75 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from tidegate.decode.fault import Contradiction, Fault
-from tidegate.decode.gatherer import STAMPS, Log, LogOp, Moved, Net, Patch, Unchanged
+from tidegate.decode.gatherer import STAMPS, Limits, Log, LogOp, Mode, Moved, Net, Patch, Unchanged
 from tidegate.decode.pgoutput import RowChange
 from tidegate.model.change import UNCHANGED, Op, Row
 
 Key: TypeAlias = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Kept:
+    """One relation; `rows` None: its changes are passed over."""
+
+    shape: tuple[tuple[str, ...], tuple[int, ...], Mode]
+    rows: NetRows | LogRows | None
+    described: bool = True
+    changes: int = 0
+    bytes: int = 0
+
+
+class Gathered:
+    """What is gathered of all relations, until it is taken."""
+
+    def __init__(self) -> None:
+        self.relations: dict[int, Kept] = {}
+        self._held: list[int] = []
+        self.changes = self.bytes = 0
+
+    def shape(self, oid: int, names: Sequence[str], key: Sequence[int], mode: Mode) -> None:
+        """Raises `ValueError` if rows of another shape are gathered."""
+        shape = (tuple(names), tuple(key), mode)
+        held = self.relations.get(oid)
+        if held is not None and held.shape == shape:
+            held.described = True
+            return
+        if held is not None and held.changes:
+            raise ValueError(f"rows of relation {oid} are gathered in another shape")
+        rows = None if mode is Mode.SKIP else NetRows(*shape[:2]) if mode is Mode.NET else LogRows(*shape[:2])
+        self.relations[oid] = Kept(shape, rows)
+
+    def count(self, oid: int, changes: int, size_bytes: int) -> None:
+        """So many changes of a relation, and bytes of theirs, were added."""
+        held = self.relations[oid]
+        if not held.changes and changes:
+            self._held.append(oid)
+        held.changes += changes
+        held.bytes += size_bytes
+        self.changes += changes
+        self.bytes += size_bytes
+
+    def is_full(self, limits: Limits) -> bool:
+        full = self.changes >= limits.changes_max or self.bytes >= limits.bytes_max
+        return bool(self.changes and full)
+
+    def held(self) -> list[int]:
+        return list(self._held)
+
+    def take(self, oid: int) -> Net | Log:
+        held = self.relations[oid]
+        if held.rows is None:
+            raise KeyError(oid)
+        self.changes -= held.changes
+        self.bytes -= held.bytes
+        held.changes = held.bytes = 0
+        if oid in self._held:
+            self._held.remove(oid)
+        return held.rows.take()
+
+    def clear(self) -> None:
+        for oid in self.held():
+            self.take(oid)
 
 
 @dataclass(slots=True)

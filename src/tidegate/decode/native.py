@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 4
+INTERFACE = 5
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
@@ -51,7 +51,7 @@ _DELETES, _PUTS, _PATCH, _MOVED, _INSERTS = 1, 2, 3, 4, 9
 _ROW_NUMBERS = pa.schema([("row", pa.int64())])
 
 
-class _Limits(ctypes.Structure):
+class CLimits(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("changes", "bytes", "split_changes", "split_bytes")]
 
 
@@ -78,7 +78,7 @@ class _ArrowArray(ctypes.Structure):
     _fields_ = [("words", ctypes.c_void_p * 10)]
 
 
-class _Taken(ctypes.Structure):
+class Taken(ctypes.Structure):
     _fields_ = [
         ("holds", ctypes.c_uint32),
         ("columns_length", ctypes.c_uint32),
@@ -122,6 +122,19 @@ def binding() -> ctypes.CDLL:
         ("tg_strip", number, [pointer, size, pointer, size, pointer]),
         ("tg_copy_open", pointer, []),
         ("tg_copy_close", None, [pointer]),
+        ("tg_binlog_open", pointer, []),
+        ("tg_binlog_close", None, [pointer]),
+        ("tg_binlog_begin", number, [pointer, long, number, pointer]),
+        ("tg_binlog_table", number, [pointer, number, pointer, size, pointer, size, pointer, size, number]),
+        ("tg_binlog_feed", number, [pointer, pointer, size, pointer, pointer, pointer]),
+        ("tg_binlog_push", number, [pointer, number, pointer, size, pointer, pointer]),
+        ("tg_binlog_passed", number, [pointer, number, number, pointer]),
+        ("tg_binlog_leave", number, [pointer, pointer]),
+        ("tg_binlog_events", size, [pointer, pointer]),
+        ("tg_binlog_active", size, [pointer, pointer]),
+        ("tg_binlog_held", size, [pointer, pointer]),
+        ("tg_binlog_take", size, [pointer, number, pointer, pointer]),
+        ("tg_binlog_clear", number, [pointer, pointer]),
         ("tg_copy", number, [pointer, pointer, size, long, long, pointer]),
     ):
         function = getattr(found, name)
@@ -136,29 +149,29 @@ class NativeGatherer(Gatherer):
         self._library = binding()
         self._handle = self._library.tg_open()
         if not self._handle:
-            raise _failed()
+            raise failed()
         weakref.finalize(self, self._library.tg_close, self._handle)
-        self._shapes: dict[int, _Shape] = {}
+        self._shapes: dict[int, Shape] = {}
         self._totals = _Totals()
 
     def resume(self, lsn: int, inside: int = 0, changes: int = 0) -> None:
-        _done(self._library.tg_resume(self._handle, lsn, inside, changes))
+        done(self._library.tg_resume(self._handle, lsn, inside, changes))
 
     def shape(self, oid: int, names: Sequence[str], key: Sequence[int], mode: Mode) -> None:
         check_shape(oid, names, key, mode)
-        shape = _Shape(tuple(names), tuple(key), mode)
+        shape = Shape(tuple(names), tuple(key), mode)
         if self._shapes.get(oid, shape) != shape and oid in self.held():
             raise ValueError(f"rows of relation {oid} are gathered in another shape")
         numbers = (ctypes.c_uint32 * len(key))(*key)
-        _done(self._library.tg_shape(self._handle, oid, len(names), numbers, len(key), mode))
+        done(self._library.tg_shape(self._handle, oid, len(names), numbers, len(key), mode))
         self._shapes[oid] = shape
 
     def feed(self, buffer: Buffer, start: int, limits: Limits) -> Fed:
         held = pa.py_buffer(buffer)
         check_start(start, held.size)
-        asked = _Limits(limits.changes_max, limits.bytes_max, limits.split_changes_max, limits.split_bytes_max)
+        asked = c_limits(limits)
         fed = _Fed()
-        _done(
+        done(
             self._library.tg_feed(
                 self._handle,
                 held.address + start,
@@ -179,7 +192,7 @@ class NativeGatherer(Gatherer):
 
     def _events(self) -> list[Event]:
         first = ctypes.c_void_p()
-        count = _counted(self._library.tg_events(self._handle, ctypes.byref(first)))
+        count = counted(self._library.tg_events(self._handle, ctypes.byref(first)))
         if not count:
             return []
         return [_event(*row) for row in _EVENT.iter_unpack(ctypes.string_at(first.value or 0, count * _EVENT.size))]
@@ -194,19 +207,19 @@ class NativeGatherer(Gatherer):
 
     def held(self) -> list[int]:
         first = ctypes.POINTER(ctypes.c_uint32)()
-        return first[: _counted(self._library.tg_held(self._handle, ctypes.byref(first)))]
+        return first[: counted(self._library.tg_held(self._handle, ctypes.byref(first)))]
 
     def take(self, oid: int) -> Net | Log:
         shape = self._shapes[oid]
         if shape.mode is Mode.SKIP:
             raise KeyError(oid)
-        first = ctypes.POINTER(_Taken)()
+        first = ctypes.POINTER(Taken)()
         count = self._library.tg_take(self._handle, oid, ctypes.byref(first), ctypes.byref(self._totals))
-        groups = first[: _counted(count)]
+        groups = first[: counted(count)]
         return shape.net(groups) if shape.mode is Mode.NET else shape.log(groups)
 
     def clear(self) -> None:
-        _done(self._library.tg_clear(self._handle, ctypes.byref(self._totals)))
+        done(self._library.tg_clear(self._handle, ctypes.byref(self._totals)))
 
     @property
     def changes(self) -> int:
@@ -218,7 +231,9 @@ class NativeGatherer(Gatherer):
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
+    """Of a relation; makes batches of what is taken of it."""
+
     names: tuple[str, ...]
     key: tuple[int, ...]
     mode: Mode
@@ -234,7 +249,7 @@ class _Shape:
     def of(self, columns: Sequence[int]) -> pa.Schema:
         return pa.schema([(self.names[column], pa.string()) for column in columns])
 
-    def net(self, groups: Sequence[_Taken]) -> Net:
+    def net(self, groups: Sequence[Taken]) -> Net:
         deletes = inserts = puts = None
         patches: list[Patch] = []
         moved: list[Moved] = []
@@ -255,7 +270,7 @@ class _Shape:
                 moved.append(Moved(*known, _imported(group, self.keys)))
         return Net(deletes, inserts, puts, patches, moved)
 
-    def log(self, groups: Sequence[_Taken]) -> Log:
+    def log(self, groups: Sequence[Taken]) -> Log:
         rows, stamps, *others = groups
         unchanged = [
             Unchanged(tuple(group.columns[: group.columns_length]), _imported(group, _ROW_NUMBERS).column(0))
@@ -264,9 +279,13 @@ class _Shape:
         return Log(_imported(rows, self.whole), _imported(stamps, STAMPS), unchanged)
 
 
-def _imported(group: _Taken, schema: pa.Schema) -> pa.RecordBatch:
+def _imported(group: Taken, schema: pa.Schema) -> pa.RecordBatch:
     """The batch, which owns its memory from here on."""
     return pa.RecordBatch._import_from_c(ctypes.addressof(group.batch), schema)
+
+
+def c_limits(limits: Limits) -> CLimits:
+    return CLimits(limits.changes_max, limits.bytes_max, limits.split_changes_max, limits.split_bytes_max)
 
 
 def _event(kind: int, *values: int) -> Event:
@@ -281,16 +300,16 @@ def _malformed(fed: _Fed) -> Malformed:
     return error(kind, fault, fed.a, fed.b, length=fed.length)
 
 
-def _done(answer: int) -> None:
+def done(answer: int) -> None:
     if answer:
-        raise _failed()
+        raise failed()
 
 
-def _counted(answer: int) -> int:
+def counted(answer: int) -> int:
     if answer == _NOT_HAD:
-        raise _failed()
+        raise failed()
     return answer
 
 
-def _failed() -> TidegateError:
+def failed() -> TidegateError:
     return TidegateError("the compiled decoder failed inside; TIDEGATE_DECODE=python does without it")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tidegate.decode import pgoutput
@@ -25,21 +24,10 @@ from tidegate.decode.gatherer import (
     check_shape,
     check_start,
 )
-from tidegate.decode.kept import LogRows, NetRows, Refusal
+from tidegate.decode.kept import Gathered, Refusal
 from tidegate.decode.pgoutput import Begin, Commit, Relation, RowChange, Truncate
 
 _LENGTH = struct.Struct(">I")
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """One relation; `rows` None: its changes are passed over."""
-
-    shape: tuple[tuple[str, ...], tuple[int, ...], Mode]
-    rows: NetRows | LogRows | None
-    described: bool = True
-    changes: int = 0
-    bytes: int = 0
 
 
 class _Halt(NamedTuple):
@@ -56,12 +44,10 @@ class PlainGatherer(Gatherer):
 
     def __init__(self) -> None:
         self._resumed = (0, 0, 0)
-        self._relations: dict[int, _Gathered] = {}
-        self._held: list[int] = []
+        self._gathered = Gathered()
         self._open: Event | None = None
         self._skip = 0
         self._transactions = 0
-        self._changes = self._bytes = 0
         self._events: list[Event] = []
 
     def resume(self, lsn: int, inside: int = 0, changes: int = 0) -> None:
@@ -69,15 +55,7 @@ class PlainGatherer(Gatherer):
 
     def shape(self, oid: int, names: Sequence[str], key: Sequence[int], mode: Mode) -> None:
         check_shape(oid, names, key, mode)
-        shape = (tuple(names), tuple(key), mode)
-        held = self._relations.get(oid)
-        if held is not None and held.shape == shape:
-            held.described = True
-            return
-        if held is not None and held.changes:
-            raise ValueError(f"rows of relation {oid} are gathered in another shape")
-        rows = None if mode is Mode.SKIP else NetRows(*shape[:2]) if mode is Mode.NET else LogRows(*shape[:2])
-        self._relations[oid] = _Gathered(shape, rows)
+        self._gathered.shape(oid, names, key, mode)
 
     def feed(self, buffer: Buffer, start: int, limits: Limits) -> Fed:
         view = memoryview(buffer)
@@ -113,30 +91,21 @@ class PlainGatherer(Gatherer):
         return self._skip
 
     def held(self) -> list[int]:
-        return list(self._held)
+        return self._gathered.held()
 
     def take(self, oid: int) -> Net | Log:
-        held = self._relations[oid]
-        if held.rows is None:
-            raise KeyError(oid)
-        self._changes -= held.changes
-        self._bytes -= held.bytes
-        held.changes = held.bytes = 0
-        if oid in self._held:
-            self._held.remove(oid)
-        return held.rows.take()
+        return self._gathered.take(oid)
 
     def clear(self) -> None:
-        for oid in self.held():
-            self.take(oid)
+        self._gathered.clear()
 
     @property
     def changes(self) -> int:
-        return self._changes
+        return self._gathered.changes
 
     @property
     def size_bytes(self) -> int:
-        return self._bytes
+        return self._gathered.bytes
 
     # --- one message ---
 
@@ -151,7 +120,7 @@ class PlainGatherer(Gatherer):
             case Commit():
                 return self._commit(event, message, limits)
             case Relation():
-                if (held := self._relations.get(event.oid)) is not None:
+                if (held := self._gathered.relations.get(event.oid)) is not None:
                     held.described = False
                 return _Halt(Stop.RELATION, event)
             case Truncate():
@@ -180,7 +149,7 @@ class PlainGatherer(Gatherer):
 
     def _change(self, change: RowChange, message: bytes, limits: Limits) -> _Halt | None:
         transaction = self._inside(message)
-        held = self._relations.get(change.oid)
+        held = self._gathered.relations.get(change.oid)
         if held is None or not held.described:
             return _Halt(Stop.UNSHAPED, before=True, oid=change.oid)
         if held.rows is not None:
@@ -189,22 +158,15 @@ class PlainGatherer(Gatherer):
                 if image is not None and len(image) != len(held.shape[0]):
                     raise refusal(Fault.COLUMNS, len(image))
             if transaction.changes >= self._skip:
-                size = self._bytes + len(message)
-                full = self._changes >= limits.split_changes_max or size > min(limits.split_bytes_max, BYTES_MAX)
-                if self._changes and full:
+                gathered = self._gathered
+                size = gathered.bytes + len(message)
+                full = gathered.changes >= limits.split_changes_max or size > min(limits.split_bytes_max, BYTES_MAX)
+                if gathered.changes and full:
                     return _Halt(Stop.FULL, before=True)
                 held.rows.add(change, refusal, (transaction.transaction, transaction.changes))
-                self._keep(held, change.oid, len(message))
+                gathered.count(change.oid, 1, len(message))
         self._count(transaction, 1)
         return None
-
-    def _keep(self, held: _Gathered, oid: int, size_bytes: int) -> None:
-        if not held.changes:
-            self._held.append(oid)
-        held.changes += 1
-        held.bytes += size_bytes
-        self._changes += 1
-        self._bytes += size_bytes
 
     # --- the place among transactions ---
 
@@ -217,5 +179,4 @@ class PlainGatherer(Gatherer):
         self._open = transaction._replace(changes=transaction.changes + changes)
 
     def _room(self, limits: Limits) -> _Halt | None:
-        full = self._changes >= limits.changes_max or self._bytes >= limits.bytes_max
-        return _Halt(Stop.FULL) if self._changes and full else None
+        return _Halt(Stop.FULL) if self._gathered.is_full(limits) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,13 +22,17 @@ EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 3, 130
 OFTEN = {"TIDEGATE_HEARTBEAT_S": "0.25", "TIDEGATE_RECONCILE_INTERVAL_S": "0.25"}
 
 
+SOURCE = "TIDEGATE_DEMO_SOURCE"
+"""Names what the shop is on: `postgres`, or `mariadb`."""
+
+
 def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
     """Run the demo with `seconds` of workload. The exit code: 0 both targets were proven equal to the source, 1 not
     verified or a step failed, 3 nothing to run it on, 130 interrupted."""
-    report, code = Report(), EXIT_FAILED
+    report, code, source = Report(), EXIT_FAILED, os.environ.get(SOURCE) or "postgres"
     with _ended_by_signals(), screen(as_json=as_json) as shown:
         try:
-            with Stage(shown.say, **OFTEN) as stage:
+            with Stage(shown.say, source, **OFTEN) as stage:
                 story = Story(stage, shown, seconds, seed)
                 report = story.report
                 story.tell()
@@ -50,13 +55,11 @@ def run(seconds: float, *, as_json: bool, seed: int | None = None) -> int:
 def _summary(report: Report) -> str:
     if not report.verified:
         return "NOT verified."
-    lag = "not measured"
-    if report.lag_ms_p50 is not None:
-        lag = f"{report.lag_ms_p50:g} ms at the median, {report.lag_ms_p99:g} ms at the 99th percentile"
-    return (
-        f"Verified: {report.rows_full:,} rows copied and {report.changes:,} changes followed, none lost, none twice. "
-        f"Lag while undisturbed: {lag}."
-    )
+    said = f"Verified: {report.rows_full:,} rows copied and {report.changes:,} changes followed, none lost, none twice."
+    if report.lag_ms_p50 is None:
+        return said
+    lag = f"{report.lag_ms_p50:g} ms at the median, {report.lag_ms_p99:g} ms at the 99th percentile"
+    return f"{said} Lag while undisturbed: {lag}."
 
 
 @contextmanager

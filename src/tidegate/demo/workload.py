@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -23,8 +24,10 @@ ENVIRONMENT = "TIDEGATE_DEMO_SHOP"
 
 
 class Shopper:
-    """One connection and what it knows of the shop. Every method is the body of one transaction and returns how many
-    rows it changed in replicated tables."""
+    """One connection, PostgreSQL's or one with its methods, and what it knows of the shop. Every method is the body of
+    one transaction and returns how many rows it changed in replicated tables."""
+
+    NOW = "clock_timestamp()"
 
     def __init__(self, connection: psycopg.Connection[Any], seed: int) -> None:
         self.connection = connection
@@ -39,8 +42,9 @@ class Shopper:
     def place_order(self) -> int:
         number, self.next_order = self.next_order, self.next_order + 1
         customer, lines = self.random.choice(self.customers), self.random.randint(1, 4)
+        columns = "id, customer, total, placed_at, note"
         self.connection.execute(
-            "insert into shop.orders (id, customer, total, placed_at, note) values (%s, %s, %s, clock_timestamp(), %s)",
+            f"insert into shop.orders ({columns}) values (%s, %s, %s, {self.NOW}, %s)".encode(),
             [
                 number,
                 customer,
@@ -97,7 +101,8 @@ class Shopper:
         ).fetchone()
         if old is None:
             return self.connection.execute(
-                "insert into shop.products values (%s, 'New', %s, 1, 1)", [sku, "x" * 5000 + sku]
+                "insert into shop.products (sku, title, description, price, stock) values (%s, 'New', %s, 1, 1)",
+                [sku, "x" * 5000 + sku],
             ).rowcount
         return self.connection.execute("update shop.products set sku = %s where sku = %s", [sku, old[0]]).rowcount
 
@@ -127,16 +132,16 @@ class Shopper:
 
 
 WEIGHTS = {
-    Shopper.place_order: 34,
-    Shopper.move_order_on: 30,
-    Shopper.cancel_order: 8,
-    Shopper.close_many_orders: 1,
-    Shopper.change_price: 8,
-    Shopper.rewrite_description: 2,
-    Shopper.rename_product: 1,
-    Shopper.change_customer: 5,
-    Shopper.visit: 10,
-    Shopper.forget_visits: 1,
+    "place_order": 34,
+    "move_order_on": 30,
+    "cancel_order": 8,
+    "close_many_orders": 1,
+    "change_price": 8,
+    "rewrite_description": 2,
+    "rename_product": 1,
+    "change_customer": 5,
+    "visit": 10,
+    "forget_visits": 1,
 }
 
 
@@ -144,9 +149,9 @@ class _ChangedMind(Exception):
     """The transaction is rolled back."""
 
 
-def work(connection: psycopg.Connection[Any], seed: int, over: threading.Event) -> Counter[str]:
+def work(shopper: Shopper, over: threading.Event) -> Counter[str]:
     """Commit transactions at a steady pace until told that it is over; what was committed."""
-    shopper = Shopper(connection, seed)
+    connection = shopper.connection
     done: Counter[str] = Counter()
     begun = time.monotonic()
     number = 0
@@ -158,10 +163,10 @@ def work(connection: psycopg.Connection[Any], seed: int, over: threading.Event) 
                 for step in shopper.random.choices(
                     list(WEIGHTS), list(WEIGHTS.values()), k=shopper.random.randint(1, 3)
                 ):
-                    changed += step(shopper)
+                    changed += getattr(shopper, step)()
                 if shopper.random.random() < 0.03:
                     raise _ChangedMind
-                connection.execute("insert into ledger.changes (rows) values (%s)", [changed])
+                connection.execute("insert into ledger.changes values (default, %s)", [changed])
         except _ChangedMind:
             gone = set(shopper.undo)
             shopper.orders = [order for order in shopper.orders if order not in gone]
@@ -173,7 +178,8 @@ def work(connection: psycopg.Connection[Any], seed: int, over: threading.Event) 
     return done
 
 
-def main() -> None:
+def attend(connect: Callable[[str], Any], kind: type[Shopper]) -> None:
+    """The process: `connect` is given what the environment says."""
     over = threading.Event()
 
     def wait_for_the_end() -> None:
@@ -181,10 +187,10 @@ def main() -> None:
         over.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
-    with psycopg.connect(os.environ[ENVIRONMENT], autocommit=True, application_name="shop") as connection:
-        done = work(connection, int(sys.argv[1]), over)
+    with connect(os.environ[ENVIRONMENT]) as connection:
+        done = work(kind(connection, int(sys.argv[1])), over)
     sys.stdout.write(json.dumps(done) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    attend(lambda address: psycopg.connect(address, autocommit=True, application_name="shop"), Shopper)

@@ -8,7 +8,8 @@ would lose it (a TRUNCATE, a new shape of the table) a new group begins. Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,6 +158,8 @@ class Batcher:
         self._open: dict[TableName, _NetGroup | _AppendGroup] = {}
         self._steps: list[_NetGroup | _AppendGroup | Step] = []
         self.changes = 0
+        self.counts: Counter[TableName] = Counter()
+        """How many of them each table had."""
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -164,24 +167,29 @@ class Batcher:
     def add(self, change: Change, old_side: bool, new_side: bool, part: LogPart, index: int) -> None:
         """A change of which at least one side must reach the target; `index` is its place in the transaction."""
         group = self._group(change.table)
-        self.changes += 1
+        self._count(change.table)
         if isinstance(group, _NetGroup):
             group.add(change, old_side, new_side)
         else:
             _append(group, change, old_side, new_side, part, index)
 
-    def gather(self, batch: LogBatch) -> None:
-        """Changes that were put together already."""
+    def _count(self, table: TableSchema) -> None:
+        self.changes += 1
+        self.counts[table.name] += 1
+
+    def gather(self, batch: LogBatch, counts: Mapping[TableName, int] | None = None) -> None:
+        """Changes that were put together already, and how many each table had."""
         for table, rows in batch.tables:
             self._open.pop(table.name, None)
             self._steps.append(step_of(self._place(table), rows, batch.transactions))
         self.changes += batch.changes
+        self.counts.update(counts or {})
 
     def put(self, table: TableSchema, key: Key, row: Row | None, part: LogPart, index: int) -> None:
         """The row (None: there is none) that was read by itself in place of a change; it has that change's place in the
         log's order, and those it also contains will not come."""
         group = self._group(table)
-        self.changes += 1
+        self._count(table)
         if isinstance(group, _NetGroup):
             group.entries[key] = _Entry(row)
         elif row is not None:
@@ -193,7 +201,7 @@ class Batcher:
         """Empty the chunks' ranges (None: the whole table) but for the keys to keep."""
         if chunks is not None and not chunks:
             return
-        self.changes += 1
+        self._count(table)
         group = self._group(table)
         ranges = None if chunks is None else [chunk.keys for chunk in chunks]
         if isinstance(group, _AppendGroup):

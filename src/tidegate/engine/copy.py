@@ -37,8 +37,13 @@ class ChunkRead:
     schema: TableSchema | None = None
     spool: BatchSpool | BlockSpool = field(default_factory=BatchSpool)
     error: BaseException | None = None
+    under: TableSchema = field(init=False)
+    """The shape that the run knew of the table when this was begun."""
     _marked: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.under = self.copy.schema
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._work, name=f"copy-{self.copy.name}", daemon=True)

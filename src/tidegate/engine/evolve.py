@@ -39,11 +39,14 @@ def added_columns(
         raise SourceSchemaChange(f"{known.name}: column {', '.join(gone)} was dropped{renamed}")
     for column in seen.columns:
         was = before.get(column.name)
-        if was is not None and type_of(was.type) != type_of(column.type):
-            # Another kind of value gave the rows there are new ones, of which the log says nothing.
-            converted = not _same_values(was.type.kind, column.type.kind)
+        if was is not None and was.type != column.type:
+            differs = type_of(was.type) != type_of(column.type)
+            # Another kind of value, or fewer digits, gave the rows there are new ones, of which the log says nothing.
+            converted = _coarser(was.type, column.type) or (
+                differs and not _same_values(was.type.kind, column.type.kind)
+            )
             untouched = at_target.get(column.name) == type_of(was.type)
-            if column.name in misfits() or (converted and untouched):
+            if (differs and column.name in misfits()) or (converted and untouched):
                 change = f"changed from {was.type.native} to {column.type.native}"
                 raise SourceSchemaChange(f"{known.name}: column {column.name} was {change}")
         if was is None and column.name in at_target and column.name in misfits():
@@ -64,6 +67,11 @@ def added_columns(
             change = f"({', '.join(known.key)}) to ({', '.join(seen.key)})"
             raise SourceSchemaChange(f"{known.name}: the key was changed from {change}")
     return missing
+
+
+def _coarser(was: DataType, now: DataType) -> bool:
+    """Whether values were rounded: fewer digits behind the point are left to them."""
+    return was.kind is now.kind and now.scale is not None and (was.scale is None or now.scale < was.scale)
 
 
 def _same_values(was: Kind, now: Kind) -> bool:

@@ -7,16 +7,19 @@ be delivered, and the source may hand over whole batches.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.source import Gathering, LogBatch, LogReader, SnapshotMark
 from tidegate.decode.gatherer import Mode
 from tidegate.engine.full import FullCopy
+from tidegate.engine.gathered import rows_bytes, rows_of
 from tidegate.engine.handoff import sides
 from tidegate.engine.running import Running
 from tidegate.faultpoint import crossing
 from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
+from tidegate.model.position import Position
+from tidegate.model.schema import TableName
 
 # How long to wait before asking again whether the log may go on.
 WAIT_S = 0.002
@@ -24,6 +27,8 @@ WAIT_S = 0.002
 HOLD_S = 0.005
 # How often the source is asked where its log ends.
 LOOK_BEHIND_S = 1.0
+# How long nothing of it may come before it is asked for a sign.
+NUDGE_AFTER_S = 5.0
 
 
 class Following:
@@ -36,7 +41,8 @@ class Following:
         self._wanted: Gathering | None = None
         self._settled = True
         self._gate: SnapshotMark | None = None
-        self._asked_at = 0.0
+        self._asked_at = self._moved_at = 0.0
+        self._moved_to: Position | None = None
 
     def turn(self) -> None:
         """Ask for what the run needs now: parts, or batches."""
@@ -60,7 +66,7 @@ class Following:
     def advance(self) -> None:
         writer = self._run.writer
         if not self.pending and not self._held_back():
-            self.pending.extend(self._log.take(self._patience_s()))
+            self._take()
         while self.pending:
             item = self.pending[0]
             if self._must_wait(item):
@@ -82,6 +88,17 @@ class Following:
         self._look_behind()
         writer.let_go(idle=not self.pending and not self._full.busy)
 
+    def _take(self) -> None:
+        began = time.monotonic()
+        items = self._log.take(self._patience_s())
+        self._run.gauges.add("waiting_s", time.monotonic() - began)
+        if items:
+            now_us = int(time.time() * 1e6)
+            for item in items:
+                item.read_at_us = item.read_at_us or now_us
+            self.pending.extend(items)
+        self._run.watch.queue_share = self._log.fullness
+
     def _flush(self) -> None:
         self._show_waiting()  # a write may take long
         self._run.flush()
@@ -94,7 +111,9 @@ class Following:
         writer = self._run.writer
         if not (self._gathers and writer.batch and writer.calm) or self._log.ready():
             return False
-        time.sleep(min(HOLD_S, writer.due_in_s()))
+        rest_s = min(HOLD_S, writer.due_in_s())
+        time.sleep(rest_s)
+        self._run.gauges.add("waiting_s", rest_s)
         return True
 
     def _patience_s(self) -> float:
@@ -113,9 +132,21 @@ class Following:
         return None
 
     def _look_behind(self) -> None:
-        if time.monotonic() - self._asked_at >= LOOK_BEHIND_S:
-            self._asked_at = time.monotonic()
-            self._run.watch.behind_bytes = self._run.source.behind_bytes(self._run.writer.reached)
+        """How far the source's log has gone on. When nothing of it comes, a sign is written into it: what then does not
+        come either, and is shown as not moving, does not come at all."""
+        now = time.monotonic()
+        if now - self._asked_at < LOOK_BEHIND_S:
+            return
+        self._asked_at = now
+        reached = self._run.watch.reached = self._run.writer.reached
+        behind_bytes = self._run.watch.behind_bytes = self._run.source.behind_bytes(reached)
+        kept = self._run.source.log_state(self._run.plan.run, None)
+        self._run.watch.log_short = kept.safe_bytes is not None and kept.behind_bytes > kept.safe_bytes
+        if not behind_bytes or self.pending or self._moved_to is None or self._moved_to < reached:
+            self._moved_to, self._moved_at = reached, now
+        elif now - self._moved_at >= NUDGE_AFTER_S:
+            self._moved_at = now
+            self._run.source.nudge()
 
     # --- waiting ---
 
@@ -157,9 +188,9 @@ class Following:
         run = self._run
         for schema in (*batch.met, *(schema for schema, _ in batch.tables)):
             run.follow_shape(schema)
-        run.writer.batch.gather(batch)
-        run.gauges.add("changes_read", batch.changes)
-        run.gauges.add("bytes_read", batch.bytes)
+        counts = counted(batch)
+        run.writer.batch.gather(batch, {name: changes for name, (changes, _) in counts.items()})
+        run.gauges.read(batch.changes, batch.bytes, counts)
         run.gauges.add("transactions", batch.ended)
         run.writer.gathered(batch)
 
@@ -167,6 +198,8 @@ class Following:
 
     def _decide(self, part: LogPart) -> None:
         run = self._run
+        for schema in part.met:
+            run.follow_shape(schema)
         for change in part.changes:
             if run.shapes.known.get(change.table.name) is not change.table:
                 run.follow_shape(change.table)
@@ -182,8 +215,9 @@ class Following:
                 self._patch(change, part, index)
             else:
                 run.writer.batch.add(change, old_side, new_side, part, index)
-        run.gauges.add("changes_read", len(part.changes))
-        run.gauges.add("bytes_read", part.bytes)
+        tables = Counter(change.table.name for change in part.changes)
+        share = part.bytes / max(1, len(part.changes))
+        run.gauges.read(len(part.changes), part.bytes, {name: (n, round(n * share)) for name, n in tables.items()})
         run.gauges.add("changes_contained", contained)
         if part.ends and part.transaction is not None:
             run.gauges.add("transactions")
@@ -198,7 +232,7 @@ class Following:
         # A patched key goes by its own snapshot: one that already contains the TRUNCATE keeps its row.
         keep = [key for key, mark in copy.patches.items() if mark.seen.sees(part.transaction)]
         run.inspector.disturb(copy.name)
-        run.writer.remember(run.partitions.truncated(copy.name, part))
+        run.writer.remember(run.unlogged.truncated(copy.name, part))
         run.writer.batch.truncate(change.table, chunks, keep, part, index)
 
     def _patch(self, change: Change, part: LogPart, index: int) -> None:
@@ -221,6 +255,16 @@ class Following:
         run.writer.remember(run.state.patch_entry(copy, key))
         run.gauges.add("patches")
         crossing("handoff.patched")
+
+
+def counted(batch: LogBatch) -> dict[TableName, tuple[int, int]]:
+    """How many changes and bytes of each table are in it; where the source does not say, a table's rows are counted."""
+    counts = batch.counts or [(rows_of(rows), rows_bytes(rows)) for _, rows in batch.tables]
+    found: dict[TableName, tuple[int, int]] = {}
+    for (table, _), (changes, size) in zip(batch.tables, counts, strict=True):
+        some, bytes = found.get(table.name, (0, 0))
+        found[table.name] = some + changes, bytes + size
+    return found
 
 
 def _lacks_values(change: Change) -> bool:

@@ -11,11 +11,12 @@ from tidegate.engine.copy import ChunkRead, Copier, Stage
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
 from tidegate.engine.joining import Joiner
 from tidegate.engine.opening import planned_copy, prepare
-from tidegate.engine.partitions import first_look
 from tidegate.engine.running import Running
+from tidegate.engine.unlogged import first_look
 from tidegate.engine.writer import stamped
 from tidegate.errors import Fenced, Retry, SourceLogBroken, SourceSchemaChange, TidegateError
 from tidegate.faultpoint import crossing
+from tidegate.model.measured import TableState
 from tidegate.model.schema import TableName, TableSchema
 
 COPY_PARALLEL = 2
@@ -49,6 +50,7 @@ class FullCopy:
         self._joiner.close()
 
     def advance(self) -> None:
+        self._run.gauges.set("reading_bytes", sum(read.spool.bytes for read in self._copier.reads))
         for read in self._copier.at(Stage.FAILED):
             self._retry(read)
         for read in self._copier.at(Stage.READY):
@@ -111,6 +113,7 @@ class FullCopy:
         self._failures[id(chunk)] = (attempts + 1, again_at)
         if not isinstance(error, TidegateError):
             raise error or RuntimeError("a chunk failed without a reason")
+        self._run.gauges.tables.wrong(read.copy.name, f"{error.code}: {error.detail}")
         if error.retry is Retry.NEVER or attempts + 1 >= CHUNK_ATTEMPTS:
             raise error
 
@@ -135,9 +138,10 @@ class FullCopy:
         run.writer.write(steps, run.writer.position, run.state.chunk_entry(copy, chunk))
         crossing("chunk.written")
         self._failures.pop(id(chunk), None)
-        run.gauges.add("bytes_read", read.spool.bytes)
+        run.gauges.copied(copy.name, read.spool.rows, read.spool.bytes)
+        run.gauges.tables.right(copy.name)
         self._copier.done(read)
-        run.count_copy()
+        run.count_copy([copy])
         run.settle()  # the log may have passed the chunk's snapshot already
 
     def _rows(self, read: ChunkRead, place: TargetTable) -> Append:
@@ -158,7 +162,10 @@ class FullCopy:
         except SourceSchemaChange:
             run.store_reached()
             mark = read.chunk.mark
-            if mark is None or mark.log_end <= run.writer.position:
+            # What was read before the log came to its newest shape looks as if that were undone, and does not know what
+            # older rows have in a new column: it is read again.
+            older = read.under != run.shapes.known[seen.name]
+            if mark is None or (mark.log_end <= run.writer.position and not older):
                 raise
             self._put_back(read)
             return False
@@ -176,6 +183,8 @@ class FullCopy:
         except TidegateError as error:
             if error.retry is not Retry.NEVER or isinstance(error, Fenced):
                 raise
+            if isinstance(found, TableSchema):
+                run.gauges.tables.wrong(found.name, f"{error.code}: {error.detail}", TableState.REFUSED)
             run.hooks.event("table_refused", {"reason": error.detail, "code": error.code})
             return
         run.flush()
@@ -183,6 +192,6 @@ class FullCopy:
         entries |= first_look(run.source, run.state, [found.name])
         run.writer.write([], run.writer.position, entries)
         run.shapes.known[found.name] = found
-        run.count_copy()
+        run.count_copy([copy])
         left_out = list(run.source.omitted_columns([found.name]).get(found.name, ()))
         run.hooks.event("table_joined", {"table": str(found.name)} | ({"left_out": left_out} if left_out else {}))

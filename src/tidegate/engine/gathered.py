@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidegate.connect.source import LogTransaction
-from tidegate.connect.target import Append, Moved, Net, TargetTable
+from tidegate.connect.target import Append, Moved, Net, Step, TargetTable
 from tidegate.decode import gatherer
 from tidegate.engine.stamp import INDEX_DIGITS, NTH_DIGITS, TEXT, instant, transaction_place
 from tidegate.model.change import Op
@@ -65,3 +65,30 @@ def _details(place: TargetTable, log: gatherer.Log) -> pa.Array:
         for row in left_out.rows.to_pylist():
             details[row] = said
     return pa.array(details, TEXT)
+
+
+def rows_of(rows: gatherer.Net | gatherer.Log) -> int:
+    """How many rows it has."""
+    return sum(batch.num_rows for batch in _batches(rows))
+
+
+def rows_bytes(rows: gatherer.Net | gatherer.Log) -> int:
+    """How large they are."""
+    return sum(batch.nbytes for batch in _batches(rows))
+
+
+def _batches(rows: gatherer.Net | gatherer.Log) -> list[pa.RecordBatch]:
+    if isinstance(rows, gatherer.Log):
+        return [rows.rows]
+    found = [rows.deletes, rows.inserts, rows.puts, *(patch.rows for patch in rows.patches)]
+    return [batch for batch in (*found, *(moved.rows for moved in rows.moved)) if batch is not None]
+
+
+def step_bytes(step: Step) -> int:
+    """How much is handed to the target with a step of a batch."""
+    if isinstance(step, Append):
+        return sum(batch.nbytes for batch in step.rows)
+    if isinstance(step, Net):
+        found = [step.deletes, step.inserts, step.puts, *step.patches, *(moved.row for moved in step.moved)]
+        return sum(batch.nbytes for batch in found if batch is not None)
+    return 0

@@ -78,6 +78,8 @@ class TableCopy:
     """The target table had no rows when the run began, so a chunk's range needs no clearing."""
     patches: dict[Key, ChunkMark] = field(default_factory=dict)
     """Keys that were read by themselves, each a chunk of one."""
+    estimated: int = 0
+    """About how many rows it had when the copy was planned; 0: nobody asked."""
     since: str = ""
     """The position (sortable) at which the table joined the run: what stands before it in an append target, an earlier
     run wrote. Empty for a run that is older than this field."""

@@ -25,7 +25,7 @@ class Joiner:
 
     def __init__(self, plan: TablePlan, source: Source) -> None:
         self._plan = plan
-        self._source = type(source)(source.config)  # connections of its own: it works on a thread of its own
+        self._source = source.another()  # it works on a thread of its own
         self._known: set[TableName] = set()
         self._found: queue.SimpleQueue[TableSchema | TidegateError] = queue.SimpleQueue()
         self._told: set[str] = set()

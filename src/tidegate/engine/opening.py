@@ -10,9 +10,9 @@ from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import KeyRange, Progress, Stored, Target
 from tidegate.engine.handoff import Chunk, ChunkState, TableCopy
-from tidegate.engine.partitions import first_look
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.state import LINEAGE, SOURCE, TASK, Entries, RunState, restored
+from tidegate.engine.unlogged import first_look
 from tidegate.errors import (
     ObjectMissing,
     PositionLost,
@@ -87,7 +87,8 @@ def planned_copy(
         whole = Chunk(0, KeyRange(None, None), ChunkState.DONE)
         return TableCopy(schema, [whole], order, in_step=True, empty=empty, since=since)
     ranges = source.edges(schema, can_order=target.can_order)
-    return TableCopy(schema, [Chunk(i, keys) for i, keys in enumerate(ranges)], order, empty=empty, since=since)
+    chunks = [Chunk(i, keys) for i, keys in enumerate(ranges)]
+    return TableCopy(schema, chunks, order, empty=empty, estimated=max(0, source.estimate(schema.name)), since=since)
 
 
 def _resume(plan: TablePlan, source: Source, target: Target, stored: Stored, snapshot_position: str | None) -> Opened:
@@ -185,6 +186,7 @@ def check_same_source(source: Source, entries: Mapping[str, str]) -> None:
     `TargetPositionMismatch` when the target does not know which that was."""
     if SOURCE not in entries:
         raise TargetPositionMismatch("the run's stored progress at the target is not whole")
-    was, now = json.loads(entries[SOURCE]), list(source.identity())
-    if was != now:
+    was = json.loads(entries[SOURCE])
+    if not source.recognises(was):
+        now = source.identity()
         raise SourceIdentityChanged(f"the run was started on {'/'.join(was)}, this is {'/'.join(now)}")

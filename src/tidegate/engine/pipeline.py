@@ -25,6 +25,7 @@ from tidegate.model.position import Position
 from tidegate.model.schema import TableName
 
 SNAPSHOT_DEADLINE_S = 60.0
+SNAPSHOT_WHEN_SHORT_S = 2.0
 # How many names one key event lists.
 OMITTED_TOLD_MAX = 50
 
@@ -68,12 +69,28 @@ class Pipeline:
         """How much of the source's log was not at the target when last asked."""
         return None if self._running is None else self._running.watch.behind_bytes
 
+    @property
+    def queue_share(self) -> float:
+        """How full the queue between reading and writing is, from 0 to 1."""
+        return 0.0 if self._running is None else self._running.watch.queue_share
+
+    @property
+    def reached(self) -> Position | None:
+        """How far the log was read when last looked."""
+        return None if self._running is None else self._running.watch.reached
+
+    @property
+    def still_s(self) -> float:
+        """For how long the run's thread has waited for one answer of source or target."""
+        return 0.0 if self._running is None else time.monotonic() - self._running.watch.turned_at
+
     def run(self) -> None:
         opened = open_run(
             self._plan, self._source, self._target, start=self._start, snapshot_position=self._snapshot_position
         )
         with ExitStack() as stack:
-            log = self._source.log(self._plan.run, opened.position)
+            tables = {name: copy.schema for name, copy in opened.state.handoff.tables.items()}
+            log = self._source.log(self._plan.run, opened.position, tables=tables)
             stack.callback(log.close)
             running = Running(self._plan, self._source, self._target, self._hooks, self._desk, self._gauges, opened)
             self._running = running
@@ -81,7 +98,7 @@ class Pipeline:
             full = FullCopy(running)
             stack.callback(full.close)
             crossing("run.opened")
-            running.check_partitions()
+            running.check_unlogged()
             self._hooks.opened()
             if self._snapshot_position is None:  # the run begins
                 self._tell_omitted(list(opened.state.handoff.tables))
@@ -96,7 +113,7 @@ class Pipeline:
                 "count": len(names),
                 "reason": f"{why}: the log does not have them",
             }
-            self._hooks.event(f"{kind}_left_out", facts)
+            self._hooks.event("columns_left_out" if kind == "columns" else "tables_left_out", facts)
 
 
 class _Work:
@@ -112,6 +129,7 @@ class _Work:
 
     def go(self) -> None:
         while not self._ended():
+            self._run.watch.turned_at = time.monotonic()
             self._full.advance()
             self._following.turn()
             if self._following.single:
@@ -133,7 +151,7 @@ class _Work:
         """Write what is decided and store a snapshot. A pause that gets no snapshot goes on running."""
         run = self._run
         if kind is SnapshotKind.PAUSE:
-            run.check_partitions()
+            run.check_unlogged()
         self._full.abandon()
         run.flush()
         run.store_reached()
@@ -144,6 +162,7 @@ class _Work:
         while time.monotonic() < until and not self._desk.abandoned:
             stored, refused = self._desk.answer()
             if stored is not None and not stored < run.writer.position:
+                run.gauges.snapshot_stored(time.monotonic() - self._snapshot_at)
                 crossing("source.acknowledging")
                 self._log.acknowledge(stored)  # I1
                 return True
@@ -189,19 +208,24 @@ class _Work:
         stored, refused = self._desk.answer()
         if stored is not None:
             self._snapshot_on_way = False
+            run.gauges.snapshot_stored(time.monotonic() - self._snapshot_at)
             crossing("source.acknowledging")
             self._log.acknowledge(stored)  # I1: the target holds it and the snapshot naming it is stored
         if refused is not None:
             self._snapshot_on_way = False
+            run.gauges.add("snapshot_failures")
             self._hooks.event("snapshot_failed", {"reason": refused.detail})
         if not run.writer.calm:
             return
-        run.check_partitions(look=False)
+        run.check_unlogged(look=False)
         request = self._desk.next_request()
-        due = time.monotonic() - self._snapshot_at >= run.plan.spec.snapshots.every_s and not self._snapshot_on_way
+        every_s = run.plan.spec.snapshots.every_s
+        if run.watch.log_short:  # only behind a snapshot may the source forget (I1)
+            every_s = min(every_s, SNAPSHOT_WHEN_SHORT_S)
+        due = time.monotonic() - self._snapshot_at >= every_s and not self._snapshot_on_way
         if request is not None or due:
             run.shapes.check_followed()
-            run.check_partitions()
+            run.check_unlogged()
             if run.writer.position < run.writer.reached:  # for a look alone no file is opened
                 check_fed(run.plan, run.target, (copy.schema for copy in run.handoff.tables.values()))
             run.flush()

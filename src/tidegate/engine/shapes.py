@@ -66,7 +66,7 @@ class Shapes:
         new = evolve.added_columns(
             self.known[seen.name],
             place,
-            self._target.type_of,
+            lambda type: self._target.type_of(type, seen.family),
             {column.name: column.type for column in at_target or ()},
             lambda: {misfit.column: misfit.reason for misfit in self._target.misfits(place)} if at_target else {},
             in_step=self._state.handoff.tables[seen.name].in_step,

@@ -24,10 +24,10 @@ TASK = "task"
 
 @dataclass(slots=True)
 class Watched:
-    """A table whose partitions are watched."""
+    """A table that is watched for what the log does not tell."""
 
     text: str
-    """What it was made of, in the source's words (see `Source.partitions`)."""
+    """What it was made of, in the source's words (see `Source.unlogged_changes`)."""
     truncated: list[tuple[str, str]] = field(default_factory=list)
     """Where the log truncated it as a whole since (sortable), and the transactions that did."""
 
@@ -60,7 +60,7 @@ class RunState:
         number = self._numbers[name]
         del self.handoff.tables[name]
         self.watched.pop(name, None)
-        whole, prefixes = (f"table:{number}", f"partitions:{number}"), (f"chunk:{number}:", f"patch:{number}:")
+        whole, prefixes = (f"table:{number}", f"made:{number}"), (f"chunk:{number}:", f"patch:{number}:")
         return {entry: None for entry in stored if entry in whole or entry.startswith(prefixes)}
 
     def table_entry(self, copy: TableCopy) -> Entries:
@@ -69,12 +69,13 @@ class RunState:
             "in_step": copy.in_step,
             "empty": copy.empty,
             "rows": copy.rows,
+            "estimated": copy.estimated,
             "since": copy.since,
         }
         return {f"table:{self._numbers[copy.name]}": json.dumps(held, ensure_ascii=False)}
 
     def watched_entry(self, name: TableName) -> Entries:
-        return {f"partitions:{self._numbers[name]}": json.dumps(asdict(self.watched[name]), ensure_ascii=False)}
+        return {f"made:{self._numbers[name]}": json.dumps(asdict(self.watched[name]), ensure_ascii=False)}
 
     def chunk_entry(self, copy: TableCopy, chunk: Chunk) -> Entries:
         mark = chunk.mark if chunk.state is ChunkState.DONE else None
@@ -121,10 +122,10 @@ def restored(entries: Mapping[str, str], source: Source) -> RunState:
             elif [chunk.index for chunk in listed] != list(range(len(listed))) or not listed:
                 raise ValueError("chunks are missing")
             copy = TableCopy(schema, listed, source.order(schema), held["in_step"], held["empty"])
-            copy.since = held.get("since", "")
+            copy.since, copy.estimated = held.get("since", ""), held.get("estimated", 0)
             state.restore(copy, number)
-            if f"partitions:{number}" in entries:
-                known = json.loads(entries[f"partitions:{number}"])
+            if f"made:{number}" in entries:
+                known = json.loads(entries[f"made:{number}"])
                 state.watched[copy.name] = Watched(known["text"], [(at, by) for at, by in known["truncated"]])
             prefix = f"patch:{number}:"
             for name, text in entries.items():

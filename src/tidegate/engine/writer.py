@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
@@ -10,13 +11,14 @@ import pyarrow as pa
 from tidegate.connect.source import LogBatch
 from tidegate.connect.target import Progress, Step, Target, TargetTable
 from tidegate.engine.batcher import Batcher
+from tidegate.engine.gathered import step_bytes
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.stamp import TEXT, instant
 from tidegate.engine.state import Entries
 from tidegate.faultpoint import crossing
 from tidegate.model.change import LogPart, Op
 from tidegate.model.position import Position
-from tidegate.model.schema import TableSchema
+from tidegate.model.schema import TableName, TableSchema
 
 BATCH_BYTES_MAX = 16 << 20
 # While the stream is thin: how often to write at most, and about how much of the time.
@@ -44,6 +46,11 @@ class Writer:
         self._ends_whole = True
         self._with_batch: Entries = {}
         self._committed: list[int] = []
+        self._read_at_us: int | None = None
+        """When the first change of the batch was read."""
+        self._oldest_us: int | None = None
+        """When the source committed the oldest of them."""
+        self._read_delay_us = 0
         self._begun_us: int | None = None
         """When the source committed the transaction of which only a part is here yet."""
         self._bytes = 0
@@ -58,8 +65,10 @@ class Writer:
         self._ends_whole = part.ends
         self._bytes += part.bytes
         self._begun_us = None if part.ends else part.committed_at_us
-        if part.ends and part.transaction is not None:
-            self._committed.append(part.committed_at_us)
+        if part.transaction is not None:
+            self._note_read(part.read_at_us, part.committed_at_us)
+            if part.ends:
+                self._committed.append(part.committed_at_us)
 
     def gathered(self, batch: LogBatch) -> None:
         """The batch is in this one."""
@@ -67,8 +76,22 @@ class Writer:
         self._ends_whole = batch.ends
         self._bytes += batch.bytes
         committed = [one.committed_at_us for one in batch.transactions]
+        if committed:
+            self._note_read(batch.read_at_us, committed[0])
         self._begun_us = None if batch.ends else committed.pop()
         self._committed += committed
+
+    def _note_read(self, read_at_us: int, committed_at_us: int) -> None:
+        self._read_at_us = self._read_at_us or read_at_us
+        self._oldest_us = min(self._oldest_us or committed_at_us, committed_at_us)
+        self._read_delay_us = max(self._read_delay_us, read_at_us - committed_at_us)
+
+    def _arrived(self) -> None:
+        if self._oldest_us is None:
+            return
+        self._gauges.arrived(self._oldest_us, self._read_at_us, self._read_delay_us)
+        self._oldest_us = self._read_at_us = None
+        self._read_delay_us = 0
 
     def remember(self, entries: Entries) -> None:
         """Store these with the batch."""
@@ -96,6 +119,7 @@ class Writer:
         position inside it."""
         if not self.batch and not self._with_batch:
             self._gauges.written(self._committed)  # transactions of which nothing had to be written
+            self._arrived()
             self._committed, self._bytes = [], 0
             return False
         batch, entries, committed = self.batch, self._with_batch, self._committed
@@ -103,12 +127,13 @@ class Writer:
         self.batch, self._with_batch, self._committed = Batcher(self._place), {}, []
         crossing("batch.writing")
         began = time.monotonic()
-        self.write(batch.steps(), self.reached, entries)
+        steps = batch.steps()
+        self.write(steps, self.reached, entries)
         self._written_at = time.monotonic()
         self._write_s = self._written_at - began
         self._gauges.written(committed)
-        self._gauges.add("batches")
-        self._gauges.add("changes_written", batch.changes)
+        self._arrived()
+        self._gauges.batch(batch.counts, _sizes(steps), batch.changes)
         return True
 
     def store_reached(self) -> bool:
@@ -119,9 +144,10 @@ class Writer:
         return True
 
     def write(self, steps: Sequence[Step], position: Position, entries: Entries) -> None:
-        if not self._held_since:
-            self._held_since = time.monotonic()
+        began = time.monotonic()
+        self._held_since = self._held_since or began
         self._target.write(steps, Progress(str(position), entries))
+        self._gauges.add("writing_s", time.monotonic() - began)
         crossing("batch.committed")
         self.position = position
         for name, text in entries.items():
@@ -139,6 +165,13 @@ class Writer:
         if self._idle_since is not None and now - self._idle_since >= IDLE_RELEASE_S:
             self._target.release()
             self._held_since = 0.0
+
+
+def _sizes(steps: Sequence[Step]) -> Counter[TableName]:
+    sizes: Counter[TableName] = Counter()
+    for step in steps:
+        sizes[step.table.source.name] += step_bytes(step)
+    return sizes
 
 
 def stamped(rows: Iterator[pa.RecordBatch], place: TargetTable, position: Position) -> Iterator[pa.RecordBatch]:

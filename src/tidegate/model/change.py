@@ -6,7 +6,7 @@ and `UNCHANGED` for a large value the log left out because the update did not to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -68,3 +68,7 @@ class LogPart:
     """The transaction's own position, the same in all its parts."""
     bytes: int = 0
     """About how much the log sent for it."""
+    read_at_us: int = 0
+    """When it was read, as `committed_at_us`; 0: when it was taken."""
+    met: list[TableSchema] = field(default_factory=list)
+    """Shapes that the log told of in front of this part, of which no row may come."""

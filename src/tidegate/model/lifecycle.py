@@ -264,6 +264,17 @@ def next_state(state: State, name: str, held: Held) -> State:
     raise IllegalMove(state, name)
 
 
+def goal(state: State) -> State:
+    """Where an Operating step leads when it succeeds: the first event the table has for it."""
+    return next(move.target for move in MOVES if move.kind is Kind.EVENT and state in move.sources)
+
+
+def done_by(command: str) -> frozenset[State]:
+    """Where a task is while and after the command is carried out."""
+    steps = {move.target for move in MOVES if move.name == command}
+    return frozenset(steps | {goal(step) for step in steps if STATES[step].status == OPERATING})
+
+
 def offers(state: State, held: Held) -> list[Offer]:
     """Every command in the order of `MOVES`, each allowed or with its reason."""
     found = []

@@ -48,7 +48,8 @@ class DataType:
 
     `native` is the source family's own spelling where any server of that family can hold it as it is
     (`numeric(12,2)`, `integer[]`, `inet`); a type only that one database knows (an enum, a composite) has the
-    native type that holds its text. `precision` and `scale` are of DECIMAL, `length` in characters of TEXT.
+    native type that holds its text. `precision` and `scale` are of DECIMAL, `scale` of times too: how many digits of
+    a second they keep (None: as many as there are). `length` is of TEXT, in characters.
     """
 
     kind: Kind

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
@@ -50,6 +51,13 @@ class ExistingRows(StrEnum):
 
     REFUSE = "refuse"
     REPLACE = "replace"
+
+
+class WhenShort(StrEnum):
+    """What to do when the source will soon drop log that a paused task needs."""
+
+    WARN = "warn"
+    CONTINUE = "continue"
 
 
 # --- field types ------------------------------------------------------------------------------------------------
@@ -153,6 +161,9 @@ def _checked_table(text: str) -> str:
 TableEntry = Annotated[Text, AfterValidator(_checked_table), Field(min_length=3, max_length=PATTERN_MAX)]
 
 
+_ENTRY: TypeAdapter[str] = TypeAdapter(TableEntry, config=ConfigDict(hide_input_in_errors=True))
+
+
 def _counted(entries: tuple[str, ...]) -> tuple[str, ...]:
     if not 1 <= len(entries) <= TABLES_MAX:
         raise ValueError(f"must have 1 to {TABLES_MAX} entries")
@@ -234,6 +245,21 @@ class RestartSpec(_Part):
     max: int = Field(default=10, ge=-1, le=100, strict=True, description="-1 without limit, 0 never.")
 
 
+LOG_BELOW_MAX_S = 30 * 86_400
+
+
+class LogSpec(_Part):
+    """The source's log while the task is paused: it keeps only so much of it."""
+
+    when_short: WhenShort = Field(
+        default=WhenShort.WARN,
+        description="When it will soon drop log that the paused task needs: warn, or continue the task by itself.",
+    )
+    below_s: Annotated[
+        Duration, Field(ge=1, le=LOG_BELOW_MAX_S), WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"})
+    ] = Field(default=3600.0, alias="below", description="From how little time left on, such as 1h.")
+
+
 class TaskSpec(_Part):
     """A task as written in a file, sent to the API and stored with each version."""
 
@@ -249,6 +275,7 @@ class TaskSpec(_Part):
     )
     snapshots: SnapshotSpec = Field(default_factory=SnapshotSpec)
     restarts: RestartSpec = Field(default_factory=RestartSpec)
+    log: LogSpec = Field(default_factory=LogSpec)
 
     @checked(mode="after")
     def _kind_fits(self) -> TaskSpec:
@@ -326,6 +353,23 @@ def picks(entry: str, table: TableName, patience: Patience | None = None) -> boo
         ) from None
 
 
+def entry_tables(entry: str, by_text: Mapping[str, TableName], patience: Patience | None = None) -> set[TableName]:
+    """Those of the tables, by their names as texts, that one entry takes: the one of exactly this name alone, else all
+    whose whole names it matches. Raises `TaskInvalid` for an expression that takes too long."""
+    if entry in by_text:
+        return {by_text[entry]}
+    return set() if is_plain(entry) else {name for name in by_text.values() if picks(entry, name, patience)}
+
+
+def wrong_entry(entry: str) -> str:
+    """Why this is no table entry; empty: it is one."""
+    try:
+        _ENTRY.validate_python(entry)
+    except ValidationError as error:
+        return field_errors(error.errors(include_url=False, include_input=False))[0]["problem"]
+    return ""
+
+
 def matches(spec: TaskSpec, names: Sequence[TableName]) -> list[TableName]:
     """The source's tables the task takes, in the order of `names`. An entry that is some table's exact name means that
     table alone; else it is a regular expression for whole names.
@@ -337,10 +381,7 @@ def matches(spec: TaskSpec, names: Sequence[TableName]) -> list[TableName]:
     patience = Patience(len(spec.source.tables) * len(names))
     taken: set[TableName] = set()
     for entry in spec.source.tables:
-        if entry in by_text:
-            taken.add(by_text[entry])
-            continue
-        found = {name for name in names if picks(entry, name, patience)}
+        found = entry_tables(entry, by_text, patience)
         if not found:
             refusal = SourceTableUnknown if is_plain(entry) else SourcePatternEmpty
             raise refusal(f'"{entry}" is no table of data source {spec.source.data_source}', table=entry)

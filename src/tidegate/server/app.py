@@ -6,24 +6,48 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import tidegate
+from tidegate.console import pages
 from tidegate.model.lifecycle import STATES
-from tidegate.server import workers
-from tidegate.server.api import operations, projects, sources, tasks, verifications
+from tidegate.server import live, workers
+from tidegate.server.access import permitted
+from tidegate.server.api import (
+    accesskeys,
+    alerts,
+    audit,
+    batches,
+    definitions,
+    locks,
+    logs,
+    members,
+    metrics,
+    operations,
+    projects,
+    session,
+    sources,
+    tasks,
+    tokens,
+    users,
+    verifications,
+)
 from tidegate.server.api.operations import STATUSES
 from tidegate.server.api.shapes import REFUSALS
-from tidegate.server.auth import Gate
+from tidegate.server.auth import TokenCheck
 from tidegate.server.control import Control
 from tidegate.server.guard import Guard
 from tidegate.server.problem import LastResort, install
+from tidegate.server.session import Sessions
+from tidegate.server.wedata.door import WedataDoor
 
 PREFIX = "/api/v1"
 ABOUT = """\
 Keep a target in step with a source, and operate that.
 
-Every request but `GET /api/v1/health` carries `Authorization: Bearer <token>`. Every refusal and failure is an
+Every request but `GET /api/v1/health` carries `Authorization: Bearer <token>`, the admin token or one of an account; a
+browser may log in at `/api/v1/session` instead. What an account may do, its roles say; what is not there for it is
+answered as if it did not exist. Every refusal and failure is an
 `application/problem+json` with a stable `code`, a sentence that names the thing, and advice. Times are RFC 3339 texts
 in UTC with milliseconds; durations are seconds, which their names end with."""
 
@@ -39,6 +63,24 @@ def build(control: Control, while_serving: Callable[[], AbstractAsyncContextMana
         async with while_serving():
             yield
 
+    app = _face(lifespan)
+    sessions, console = Sessions(control), pages.Console()
+    app.state.control, app.state.sessions = control, sessions
+    app.include_router(pages.router(console))
+    app.include_router(live.router(live.Live(control, sessions, console.build)))
+    app.add_middleware(Guard, token=TokenCheck(control, sessions), control=control)
+    app.add_middleware(WedataDoor, control=control)
+    app.add_middleware(LastResort)
+    return app
+
+
+def openapi() -> dict[str, Any]:
+    """What the API is, without a server."""
+    return _face(None).openapi()
+
+
+def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
+    """The routes of the API, and its refusals."""
     app = FastAPI(
         title="Tidegate",
         version=tidegate.__version__,
@@ -50,9 +92,29 @@ def build(control: Control, while_serving: Callable[[], AbstractAsyncContextMana
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
-    app.state.control = control
-    for part in (operations, verifications, tasks, sources, projects):
-        app.include_router(part.router, prefix=PREFIX, responses=dict(REFUSALS))
+    parts = (
+        operations,
+        batches,
+        metrics,
+        logs,
+        verifications,
+        alerts,
+        tasks,
+        locks,
+        definitions,
+        sources,
+        projects,
+        members,
+        users,
+        tokens,
+        accesskeys,
+        audit,
+        session,
+    )
+    guarded = [Depends(permitted)]
+    for part in parts:
+        app.include_router(part.router, prefix=PREFIX, responses=dict(REFUSALS), dependencies=guarded)
+    app.include_router(metrics.scraped, responses=dict(REFUSALS), dependencies=guarded)
     app.include_router(workers.router)
 
     @app.get(f"{PREFIX}/health", tags=["server"])
@@ -61,8 +123,6 @@ def build(control: Control, while_serving: Callable[[], AbstractAsyncContextMana
         return {"status": "ok", "version": tidegate.__version__}
 
     install(app)
-    app.add_middleware(Guard, gate=Gate(control.check_admin))
-    app.add_middleware(LastResort)
     _document(app)
     return app
 
@@ -78,6 +138,8 @@ def _document(app: FastAPI) -> None:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             document["security"] = [{"token": []}]
             document["paths"][f"{PREFIX}/health"]["get"]["security"] = []
+            for place in ("session", "setup"):
+                document["paths"][f"{PREFIX}/{place}"]["post"]["security"] = []
             shown = components["schemas"]["TaskView"]["properties"]
             shown["state"]["enum"] = [str(state) for state in STATES]
             shown["status"]["enum"] = [*STATUSES, ""]

@@ -1,7 +1,8 @@
-"""The one admin token: who has it may do everything, and nothing but `/api/v1/health` is answered without it.
+"""Who asks: the holder of the admin token, who may do everything, an account by one of its tokens, or a browser by its
+session. Nothing that tells of a task is answered to anybody else.
 
-It is made at the first start and shown once; the store keeps its hash, and a file in the data directory that only its
-owner can read keeps it for the command line on the same machine.
+The admin token is made at the first start and shown once; the store keeps its hash, and a file in the data directory
+that only its owner can read keeps it for the command line on the same machine.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
+from tidegate.console.pages import open_to_all
 from tidegate.errors import Unauthorized
+from tidegate.model.principal import built_in
+from tidegate.server.access import PRINCIPAL
+from tidegate.server.control import Control
+from tidegate.server.members import TOKEN_PREFIX
+from tidegate.server.session import SAFE_METHODS, Sessions, cookie_of, demand_same_origin
 
 OPEN_PATHS = frozenset({"/api/v1/health"})
+OPEN_DOORS = frozenset({("POST", "/api/v1/session"), ("POST", "/api/v1/setup")})
 TOKEN_MAX = 500
 
 
@@ -48,22 +55,32 @@ def bearer(scope: Scope) -> str:
     return token.decode("ascii").strip()
 
 
-class Gate:
-    """Decides about requests. `check_admin` may be slow (it asks the store); a token found right is remembered by
-    its hash."""
+class TokenCheck:
+    """Finds out who asks. It asks the store each time, but for the admin token, which is remembered by its hash once it
+    was found right."""
 
-    def __init__(self, check_admin: Callable[[str], bool]) -> None:
-        self._check_admin = check_admin
+    def __init__(self, control: Control, sessions: Sessions) -> None:
+        self._control = control
+        self._sessions = sessions
         self._right = b""
 
     async def check(self, scope: Scope) -> None:
-        """Raises `Unauthorized`."""
-        if scope["path"] in OPEN_PATHS:
+        """Notes in the scope who asks. Raises `Unauthorized`, `ForeignOrigin`."""
+        if scope["path"] in OPEN_PATHS or open_to_all(scope["path"]) or (scope["method"], scope["path"]) in OPEN_DOORS:
+            return
+        cookie = cookie_of(scope)
+        if cookie is not None and not any(name == b"authorization" for name, _ in scope["headers"]):
+            scope[PRINCIPAL] = await run_in_threadpool(self._sessions.who, cookie)
+            if scope["method"] not in SAFE_METHODS:
+                demand_same_origin(scope)
             return
         token = bearer(scope)
-        digest = hashlib.sha256(token.encode()).digest()
-        if hmac.compare_digest(digest, self._right):
+        if token.startswith(TOKEN_PREFIX):
+            scope[PRINCIPAL] = await run_in_threadpool(self._control.principal_of, token)
             return
-        if not await run_in_threadpool(self._check_admin, token):
-            raise Unauthorized("the token is not the admin token")
-        self._right = digest
+        digest = hashlib.sha256(token.encode()).digest()
+        if not hmac.compare_digest(digest, self._right):
+            if not await run_in_threadpool(self._control.check_admin, token):
+                raise Unauthorized("the token is neither the admin token nor one of an account")
+            self._right = digest
+        scope[PRINCIPAL] = built_in("admin token")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.connect.config import Config, parse_config, secret_fields
-from tidegate.errors import InUse, Invalid, SecretNeeded
+from tidegate.errors import InUse, Invalid, NotFound, SecretNeeded
 from tidegate.model.task import checked_name
 from tidegate.server.connectivity import roles
 from tidegate.server.desk import Desk, sealed_for
@@ -53,6 +53,12 @@ class Catalog(Desk):
             held = catalog.get_setting(tx, _ADMIN)
         return held is not None and hmac.compare_digest(held, _hash(token))
 
+    def admin_mark(self) -> str:
+        """Names the admin token without telling anything of it: another token has another mark."""
+        with self.db.read() as tx:
+            held = catalog.get_setting(tx, _ADMIN)
+        return _hash(f"mark of {held}")[:16]
+
     # --- projects ---
 
     def projects(self) -> list[ProjectView]:
@@ -60,20 +66,27 @@ class Catalog(Desk):
         with self.db.read() as tx:
             return [_project_view(row, tasks) for row, tasks in catalog.list_projects(tx)]
 
+    def project(self, ref: str) -> ProjectView:
+        """A project given by id (as digits) or by name. Raises `NotFound`."""
+        found = next((view for view in self.projects() if ref in (view.name, str(view.id))), None)
+        if found is None:
+            raise NotFound(f"there is no project {ref}")
+        return found
+
     def create_project(self, name: str, description: str = "", *, actor: str) -> ProjectView:
         """Raises `NameTaken`, `Invalid` (the name)."""
         _check_name(name)
         _check_description(description)
         with self.db.write() as tx:
             catalog.add_project(tx, name=name, description=description, now=self.clock.now())
-        return self._project(name)
+        return self.project(name)
 
     def edit_project(self, name: str, *, description: str, actor: str) -> ProjectView:
         """Raises `NotFound`, `Invalid`."""
         _check_description(description)
         with self.db.write() as tx:
             catalog.change_project(tx, catalog.get_project(tx, name, lock=True).id, description=description)
-        return self._project(name)
+        return self.project(name)
 
     def delete_project(self, name: str, *, actor: str) -> None:
         """Raises `NotFound`, `InUse` while it has tasks or data sources, or is `default`."""
@@ -81,9 +94,6 @@ class Catalog(Desk):
             raise InUse("the default project stays")
         with self.db.write() as tx:
             catalog.delete_project(tx, catalog.get_project(tx, name, lock=True))
-
-    def _project(self, name: str) -> ProjectView:
-        return next(view for view in self.projects() if view.name == name)
 
     # --- data sources ---
 
@@ -101,6 +111,15 @@ class Catalog(Desk):
             row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name)
             users = catalog.data_source_users(tx, row.project_id)
             return self._data_source_view(project, row, users.get(name, []))
+
+    def data_source_by_id(self, number: int) -> DataSourceView:
+        """Of any project. Raises `NotFound`."""
+        with self.db.read() as tx:
+            row = catalog.data_source_by_id(tx, number)
+            if row is None:
+                raise NotFound(f"there is no data source {number}")
+            users = catalog.data_source_users(tx, row.project_id)
+            return self._data_source_view(catalog.project_name(tx, row.project_id), row, users.get(row.name, []))
 
     def create_data_source(
         self,
@@ -196,6 +215,7 @@ class Catalog(Desk):
         hidden = self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))
         masked = {name: MASK if value else None for name, value in hidden.items()}
         return DataSourceView(
+            id=row.id,
             project=project,
             name=row.name,
             kind=row.kind,
@@ -304,7 +324,7 @@ def _check_description(text: str) -> None:
 
 
 def _project_view(row: ProjectRow, tasks: int) -> ProjectView:
-    return ProjectView(row.name, row.description, row.created_at, tasks)
+    return ProjectView(row.id, row.name, row.description, row.created_at, tasks)
 
 
 def _group_view(row: GroupRow, used: Mapping[str, list[tuple[str, int]]], users: Mapping[str, list[str]]) -> GroupView:

@@ -6,18 +6,24 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from tidegate.errors import NoUnits, ObjectMissing, StaleVersion
+from tidegate.errors import NoUnits, ObjectMissing, StaleVersion, TaskLocked
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.server.attendance import Attendance
 from tidegate.server.clock import Clock, SystemClock
 from tidegate.server.dataplane import DataPlane
+from tidegate.server.journal import Journal
 from tidegate.server.limits import Limits
+from tidegate.server.logbook import LogBook
+from tidegate.server.motion import Motions
 from tidegate.server.present import refusal_facts
-from tidegate.server.views import Side
-from tidegate.store import catalog, runs, tasks
+from tidegate.server.views import Side, rfc3339
+from tidegate.store import catalog, locks, runs, tasks
+from tidegate.store.locks import LockRow
 from tidegate.store.moves import Situation
 from tidegate.store.opening import Store
 from tidegate.store.rows import DataSourceRow, RunRow
+from tidegate.watch.meter import Meter
+from tidegate.watch.outbound import Outbound
 
 
 class Desk:
@@ -31,7 +37,9 @@ class Desk:
         clock: Clock | None = None,
         limits: Limits | None = None,
         attendance: Attendance | None = None,
+        meter: Meter | None = None,
         wake: Callable[[int], None] = lambda task: None,
+        outbound: Outbound | None = None,
     ) -> None:
         self.store = store
         self.db = store.database
@@ -39,7 +47,14 @@ class Desk:
         self.clock = clock or SystemClock()
         self.limits = limits or Limits()
         self.attendance = attendance or Attendance()
+        self.meter = meter or Meter()
         self.wake = wake
+        self.journal = Journal(
+            self.db, self.clock, keep_s=self.limits.keep_lines_s, keep_bytes=self.limits.keep_lines_bytes
+        )
+        self.logbook = LogBook()
+        self.motions = Motions()
+        self.outbound = outbound or Outbound()
 
     # --- what a task refers to ---
 
@@ -75,16 +90,25 @@ class Desk:
                 f"task {task.name} is at version {task.version} ({task.state}), not {version}", **refusal_facts(now_in)
             )
 
+    def demand_unlocked(self, tx: Connection, now_in: Situation, actor: str) -> None:
+        """Raises `TaskLocked` while somebody else holds the task's edit lock."""
+        held = locks.find(tx, now_in.task.id)
+        if held is not None and held.holder != actor:
+            raise lock_refusal(now_in.task.name, held)
+
     def demand_units(self, tx: Connection, spec: TaskSpec) -> None:
         """Counted in the transaction of the move that takes them, so that two cannot take the same. Raises `NoUnits`
         naming who holds them, `ObjectMissing` if the group is not there."""
         group = catalog.find_group(tx, spec.resource_group, lock=True)
         if group is None:
             raise ObjectMissing(f"resource group {spec.resource_group} of task {spec.task} does not exist")
-        holders = catalog.units_used(tx).get(group.name, [])
-        used = sum(units for _, units in holders)
+        holders = catalog.unit_holders(tx, group.name)
+        used = sum(units for _, _, units in holders)
         if used + spec.units > group.units:
-            listed = ", ".join(f"{name} {units}" for name, units in holders[:10]) or "nobody"
+            # Other projects' tasks are not named: whoever asks may not see them.
+            own = [f"{name} {units}" for of, name, units in holders if of == spec.project]
+            others = sum(units for of, _, units in holders if of != spec.project)
+            listed = ", ".join(own[:10] + ([f"other projects {others}"] if others else [])) or "nobody"
             raise NoUnits(
                 f"task {spec.task} needs {spec.units} of the {group.units} units of {group.name}; {used} are taken "
                 f"({listed})",
@@ -93,6 +117,10 @@ class Desk:
                 used=used,
                 needed=spec.units,
             )
+
+
+def lock_refusal(name: str, held: LockRow) -> TaskLocked:
+    return TaskLocked(f"{held.holder} holds task {name} since {rfc3339(held.since)}", holder=held.holder)
 
 
 def sealed_for(project_id: int, name: str) -> str:

@@ -70,24 +70,31 @@ class Detection:
             missing = self._unknown_here(tx, now_in)
             if missing:
                 return version, missing
-            spec = parse_task(tasks.get_version(tx, task, _version_in_use(now_in)).definition)
+            spec = parse_task(tasks.get_version(tx, task, now_in.task.submitted).definition)
             source, target = control.sides(tx, now_in.task.project_id, spec)
+        kept = now_in.run.key if now_in.run is not None and now_in.held is not Held.NOTHING else None
         try:
-            return version, control.data_plane.missing_objects(spec, source, target)
+            return version, control.data_plane.missing_objects(
+                spec, source, target, working=STATES[now_in.task.state].worker, run_key=kept
+            )
         except TidegateError as error:
             if error.retry is Retry.LATER:
                 return version, None
             raise
 
     def _unknown_here(self, tx: Connection, now_in: Situation) -> list[str]:
-        spec = parse_task(tasks.get_version(tx, now_in.task.id, _version_in_use(now_in)).definition)
+        """Of what the store itself knows."""
+        spec = parse_task(tasks.get_version(tx, now_in.task.id, now_in.task.submitted or 0).definition)
         missing = [
-            f"data source {name}"
+            f"data source {name} does not exist"
             for name in dict.fromkeys((spec.source.data_source, spec.target.data_source))
             if catalog.find_data_source(tx, now_in.task.project_id, name) is None
         ]
-        if catalog.find_group(tx, spec.resource_group) is None:
-            missing.append(f"resource group {spec.resource_group}")
+        group = catalog.find_group(tx, spec.resource_group)
+        if group is None:
+            missing.append(f"resource group {spec.resource_group} does not exist")
+        elif group.units < spec.units and not STATES[now_in.task.state].units:
+            missing.append(f"resource group {group.name} has {group.units} units; the task needs {spec.units}")
         return missing
 
     def collect(self, outcome: Outcome) -> None:
@@ -114,13 +121,5 @@ class Detection:
     def _lose(self, tx: Connection, now_in: Situation, missing: Sequence[str]) -> None:
         if now_in.run is not None and now_in.held is not Held.NOTHING:
             runs.fence(tx, now_in.run)
-        listed = ", ".join(missing)
-        error = problem(ObjectMissing(f"task {now_in.task.name}: {listed} does not exist", missing=list(missing)))
+        error = problem(ObjectMissing(f"task {now_in.task.name}: {'; '.join(missing)}", missing=list(missing)))
         moves.move(tx, now_in, "object_missing", now=self._clock.now(), error=error, keep_error=True)
-
-
-def _version_in_use(now_in: Situation) -> int:
-    """Of the kept run, else the newest submitted."""
-    if now_in.run is not None and now_in.held is not Held.NOTHING:
-        return now_in.run.version
-    return now_in.task.submitted or 0

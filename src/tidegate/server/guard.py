@@ -11,13 +11,17 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_plus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidegate.errors import BodyTooLarge, BodyTooSlow, Invalid, NotJson, TidegateError
-from tidegate.server.auth import Gate
+from tidegate.errors import BodyTooLarge, BodyTooSlow, Invalid, NotJson, StoreUnavailable, TidegateError
+from tidegate.server import witness
+from tidegate.server.access import about
+from tidegate.server.auth import TokenCheck
+from tidegate.server.control import Control
 from tidegate.server.problem import answer
 
 BODY_MAX_BYTES = 1 << 20
@@ -31,19 +35,39 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, token: TokenCheck, control: Control) -> None:
         self.app = app
-        self.gate = gate
+        self.token = token
+        self.control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
+        begun = given_up = False
+
         async def sending(message: Message) -> None:
+            nonlocal begun, given_up
+            if message["type"] == "http.response.start" and not begun:
+                begun = True
+                try:
+                    if not worker:
+                        await witness.told(self.control, scope, message["status"])
+                except StoreUnavailable as error:
+                    # What nobody can be told of later is not said to be done.
+                    if message["status"] < 400:
+                        given_up = True
+                        return await answer(error)(scope, receive, sending_on)
+            if not given_up:
+                await sending_on(message)
+            return None
+
+        async def sending_on(message: Message) -> None:
             if message["type"] == "http.response.start":
+                kept = any(name == b"cache-control" for name, _ in message["headers"])
                 message["headers"] = [
                     *message["headers"],
-                    (b"cache-control", b"no-store"),
+                    *(() if kept else ((b"cache-control", b"no-store"),)),
                     (b"x-content-type-options", b"nosniff"),
                 ]
             await send(message)
@@ -51,15 +75,22 @@ class Guard:
         worker = scope["path"].startswith(WORKER_PREFIX)
         try:
             if not worker:
-                await self.gate.check(scope)
+                await self.token.check(scope)
                 _check_address(scope)
-            body = await _read(scope, receive, WORKER_BODY_MAX_BYTES if worker else BODY_MAX_BYTES)
+            body = await read_body(scope, receive, WORKER_BODY_MAX_BYTES if worker else BODY_MAX_BYTES)
             if body:
                 _check_json(scope, body, texts=not worker)
         except TidegateError as error:
+            about(scope)["code"] = error.code
             # The rest of the body is not read, so the connection cannot carry another request.
             return await answer(error, {"Connection": "close"})(scope, receive, sending)
-        return await self.app(scope, _replaying(body, receive), sending)
+        try:
+            return await self.app(scope, _replaying(body, receive), sending)
+        except Exception:
+            if not begun and not worker:
+                with suppress(StoreUnavailable):
+                    await witness.told(self.control, scope, TidegateError.status, TidegateError.code)
+            raise
 
 
 def _check_address(scope: Scope) -> None:
@@ -68,7 +99,7 @@ def _check_address(scope: Scope) -> None:
         raise Invalid("the address holds a control character")
 
 
-async def _read(scope: Scope, receive: Receive, most_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, most_bytes: int) -> bytes:
     """The whole body. Raises `BodyTooLarge`, `BodyTooSlow`."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     too_large = BodyTooLarge(f"the body is larger than {most_bytes // 1024} KiB", body_max_bytes=most_bytes)
@@ -112,9 +143,14 @@ def _check_json(scope: Scope, body: bytes, *, texts: bool) -> None:
         raise NotJson("the body's Content-Type is not application/json")
     held = parse_json(body)
     if texts:
-        for text in _texts(held):
-            if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise Invalid("a text holds a character that cannot be stored")
+        check_texts(held)
+
+
+def check_texts(held: Any) -> None:
+    """Raises `Invalid` for what no store can hold."""
+    for text in _texts(held):
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise Invalid("a text holds a character that cannot be stored")
 
 
 def parse_json(body: bytes) -> Any:

@@ -46,6 +46,7 @@ class Janitor:
                 runs.change_run(tx, now_in.run.id, ended_at=self._clock.now())
                 runs.discard_snapshots(tx, [now_in.run.id])
             moves.move(tx, now_in, "halted", now=self._clock.now(), error=overdue)
+        log.info("task.moved", task=seen.task.id, run=seen.run.number if seen.run else None, name="halted")
         return True
 
     def remove(self, seen: Situation) -> bool:
@@ -94,7 +95,7 @@ class Janitor:
     def collect(self, outcome: Outcome) -> None:
         """Write down what became of it."""
         if outcome.raised is not None:
-            log.error("cleanup.crashed", run=outcome.job.subject, exc_info=outcome.raised)
+            log.error("cleanup.crashed", run_id=outcome.job.subject, exc_info=outcome.raised)
         left = [problem(outcome.raised)] if outcome.raised else [problem(error) for error in outcome.given]
         with self._db.write() as tx:
             run = runs.find_run(tx, outcome.job.subject, lock=True)

@@ -16,11 +16,14 @@ class Work(StrEnum):
 
     CLEAN = "clean"
     LOOK = "look"
+    LOG = "log"
+    CONTINUE = "continue"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`subject` is the id of a run to clean, or of a task to look at."""
+    """`subject` is the id of a run to clean, of a task to look at or to continue, or of a data source to ask about its
+    log."""
 
     work: Work
     subject: int

@@ -109,7 +109,7 @@ class Keeper:
             del self._unstarted[run.id]
             return False
         del self._unstarted[run.id]
-        log.info("worker.started", task=now_in.task.id, run=run.key, epoch=epoch, pid=worker.pid)
+        log.info("worker.started", task=now_in.task.id, run=run.number, key=run.key, epoch=epoch, pid=worker.pid)
         crossing("worker.launched")
         with self._db.write() as tx:
             runs.record_worker(tx, run.id, worker.pid, worker.started)
@@ -118,7 +118,7 @@ class Keeper:
     def _lost(self, now_in: Situation, run: RunRow, how: str) -> bool:
         """The worker is gone: a new epoch takes over after a while, or the restarts are spent."""
         error = problem(WorkerLost(f"the worker of run {run.key} (epoch {run.epoch}) {how}", epoch=run.epoch))
-        log.warning("worker.lost", task=now_in.task.id, run=run.key, epoch=run.epoch, how=how)
+        log.warning("worker.lost", task=now_in.task.id, run=run.number, key=run.key, epoch=run.epoch, how=how)
         with self._db.write() as tx:
             still = moves.still(tx, now_in)
             if still is not None and still.run is not None:
@@ -132,10 +132,9 @@ class Keeper:
             return
         quick = run.restarts_quick + 1 if now - (run.worker_since or now) < self._limits.steady_s else 0
         after_s = self._limits.restart_after_s(quick)
-        runs.change_run(
+        runs.silence(
             tx,
             run.id,
-            token_hash=None,
             worker_pid=None,
             worker_started=None,
             opened_at=None,

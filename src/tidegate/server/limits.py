@@ -30,6 +30,8 @@ class Limits:
     """Between two looks for what a task is configured with."""
     detection_back_s: float = 15.0
     """The same in Detection Exception, to return soon."""
+    log_clock_s: float = 15.0
+    """Between two looks at how long sources keep the log of runs."""
     cleanup_first_s: float = 60.0
     cleanup_max_s: float = 3600.0
     cleanup_tries: int = 30
@@ -39,6 +41,13 @@ class Limits:
     keep_events: int = 1_000
     keep_runs: int = 20
     """… and so many of each task's newest, however old."""
+    keep_points_s: Mapping[int, float] = field(
+        default_factory=lambda: {10: 2 * 3600.0, 60: 2 * 86_400.0, 3600: 90 * 86_400.0}
+    )
+    """Points of tasks' figures younger than this are kept, by the step they are of."""
+    keep_lines_s: float = 7 * 86_400.0
+    keep_lines_bytes: int = 5_000_000
+    """Lines of the log older than this are forgotten, and of each task the first beyond so much room."""
     forget_s: float = 3_600.0
     """Between two rounds of looking for what may be forgotten."""
     sweep_s: float = 1.0

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
-from tidegate.errors import CommandRefused, Invalid, NoSnapshot, NotFound, TaskInvalid, TidegateError
-from tidegate.model.lifecycle import COMMANDS, STATES, Held, IllegalMove, State, next_state, refused
-from tidegate.model.mode import ReadMode
+from tidegate.errors import CommandRefused, Invalid, NotFound, TidegateError
+from tidegate.model.lifecycle import STATES, Held, State
 from tidegate.model.problem import problem
-from tidegate.model.task import TaskSpec, parse_task
-from tidegate.server.definitions import Definitions, demand_none
-from tidegate.server.present import event_view, offer_views, refusal_facts, snapshot_view
+from tidegate.model.task import TaskSpec
+from tidegate.server import listing
+from tidegate.server.gate import LOOKED_INTO, Asked, Gate, demand_known, demand_legal
+from tidegate.server.present import event_view, refusal_facts, snapshot_view
 from tidegate.server.views import (
     Accepted,
     EventView,
-    OfferView,
+    OpsTotals,
+    OpsTrends,
     Page,
     PositionView,
     RunView,
@@ -30,42 +32,37 @@ from tidegate.server.views import (
 from tidegate.store import moves, runs, tasks
 from tidegate.store.moves import Situation
 from tidegate.store.rows import Cleanup, Health, RunRow
+from tidegate.watch.metrics import BY_NAME, Of
+
+log = structlog.get_logger()
 
 OPS_SORTS = tuple(tasks.SORTS)
 PAGE_SIZE_MAX = 1000
 EVENTS_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A command, with what was found out before the transaction that carries it out."""
-
-    name: str
-    actor: str
-    spec: TaskSpec | None = None
-    start: Mapping[str, Any] | None = None
-
-
-class Operations(Definitions):
+class Operations(Gate):
     def ops(
         self,
         *,
         project: str | None = None,
+        seen: Collection[str] | None = None,
         status: Sequence[str] = (),
         name: str | None = None,
         owner: str | None = None,
         source_kind: str | None = None,
         target_kind: str | None = None,
         resource_group: str | None = None,
+        ids: Sequence[int] | None = None,
+        drafts: bool = False,
         sort: str = "name",
         page: int = 1,
         page_size: int = 20,
     ) -> Page[TaskView]:
-        """Submitted tasks. `status` takes shown statuses (any of them), `name` a part of the name, ignoring case.
-        `sort` is one of `OPS_SORTS`, with a leading `-` for descending. Raises `Invalid`."""
-        known = {facts.status for facts in STATES.values() if facts.status}
-        if unknown := set(status) - known:
-            raise Invalid(f"status: {', '.join(sorted(unknown))} is none of {', '.join(sorted(known))}")
+        """Submitted tasks, with `drafts` all of them; with `ids` only these; of the `seen` projects (None: of all).
+        `status` takes shown statuses (any of them), `name` a part of the name, ignoring case. `sort` is one of
+        `OPS_SORTS`, with a leading `-` for descending. Raises `Invalid`."""
+        demand_statuses(status)
         if sort.removeprefix("-") not in OPS_SORTS:
             raise Invalid(f"sort: {sort} is none of {', '.join(OPS_SORTS)}, with - for descending")
         if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
@@ -73,8 +70,10 @@ class Operations(Definitions):
         with self.db.read() as tx:
             found, total = tasks.list_tasks(
                 tx,
-                submitted=True,
+                task_ids=ids,
+                submitted=not drafts,
                 project_name=project,
+                seen=seen,
                 statuses=status,
                 name_part=name,
                 equal={
@@ -88,14 +87,57 @@ class Operations(Definitions):
                 offset=(page - 1) * page_size,
                 limit=page_size,
             )
-        return Page([self._view(project, now_in) for project, now_in in found], total, page, page_size)
+            views = self._enriched(tx, found)
+        return Page(views, total, page, page_size)
 
-    def offers(self, task: int) -> list[OfferView]:
-        """Every command, allowed or refused with its reason. Raises `NotFound`."""
+    def ops_totals(
+        self,
+        *,
+        project: str | None = None,
+        seen: Collection[str] | None = None,
+        name: str | None = None,
+        owner: str | None = None,
+        source_kind: str | None = None,
+        target_kind: str | None = None,
+        resource_group: str | None = None,
+    ) -> OpsTotals:
+        """Over the submitted tasks that match, of the `seen` projects (None: of all)."""
+        equal = {
+            "owner": owner,
+            "source_kind": source_kind,
+            "target_kind": target_kind,
+            "group_name": resource_group,
+        }
         with self.db.read() as tx:
-            now_in = moves.get(tx, task)
-            newest = runs.newest_snapshot(tx, now_in.run.id) if now_in.run else None
-        return offer_views(now_in, newest, self.clock.now())
+            return listing.totals(tx, project=project, seen=seen, name=name, equal=equal)
+
+    def ops_trends(self, task_ids: Sequence[int], metric: str, *, seen: Collection[str] | None = None) -> OpsTrends:
+        """The last `TREND_S` seconds of a metric of the metric table. Raises `Invalid`."""
+        known = BY_NAME[Of.TASK].get(metric)
+        if known is None:
+            raise Invalid(f"metric: there is no metric {metric}")
+        with self.db.read() as tx:
+            found, _ = tasks.list_tasks(tx, task_ids=task_ids, seen=seen)
+            run_of = {now_in.task.id: now_in.run.id for _, now_in in found if now_in.run is not None}
+            return listing.trends(tx, run_of, known, self.clock.now())
+
+    def rows(self, task_ids: Collection[int]) -> list[TaskView]:
+        """These tasks as lists show them; one that is gone is left out."""
+        if not task_ids:
+            return []
+        with self.db.read() as tx:
+            found, _ = tasks.list_tasks(tx, task_ids=sorted(task_ids))
+            return self._enriched(tx, found)
+
+    def list_mark(self) -> str:
+        """Another one than before: a task was added, removed, changed or moved."""
+        with self.db.read() as tx:
+            counted = "-".join(map(str, tasks.mark(tx)))
+        return hashlib.sha256(counted.encode()).hexdigest()[:12]  # how many there are is not for everybody
+
+    def _enriched(self, tx: Connection, found: Sequence[tuple[str, Situation]]) -> list[TaskView]:
+        views = [self._view(project, now_in) for project, now_in in found]
+        return listing.enriched(tx, views, [now_in for _, now_in in found])
 
     # --- commands ---
 
@@ -118,62 +160,32 @@ class Operations(Definitions):
         `NoUnits`, `ObjectMissing`, for `run` what `check_task` finds, for `continue` what `check_continue` finds
         (`PositionLost`, `SourceIdentityChanged`, …). Nothing has changed then.
         """
-        if name not in COMMANDS:
-            raise Invalid(f"there is no command {name}; commands are {', '.join(COMMANDS)}")
-        if start is not None and name != "run":
-            raise Invalid("start: is for run only")
+        demand_known(name, start)
         if name == "submit":
             with self.db.read() as tx:
                 seen = moves.get(tx, task)
             self.demand_version(seen, version)
             demand_legal(seen, name)  # a new version of a submitted task is no move: `submit` makes it
             return Accepted(self.submit(task, version=seen.task.version, actor=actor).task)
-        asked, cost = _Asked(name, actor), None
-        if name in ("run", "continue"):
+        asked, cost = Asked(name, actor), None
+        if name in LOOKED_INTO:
             # Looked at without a transaction, for it takes seconds: it counts only if nobody changed the task since.
-            asked, version, cost = self._looked_into(task, name, version, start, actor)
+            asked, version, cost = self.look_into(task, name, version, start, actor)
         with self.db.write() as tx:
             now_in = moves.get(tx, task, lock=True)
             self.demand_version(now_in, version)
             demand_legal(now_in, name)
             self._carry_out(tx, now_in, asked)
             view = self._task_view(tx, task)
+        log.info("command.accepted", task=task, run=view.run, command=name, actor=actor)
         self.wake(task)
-        return Accepted(view, *(cost or (None, None)))
+        return Accepted(view, cost.reread_bytes, cost.safe_bytes) if cost else Accepted(view)
 
     def delete_task(self, task: int, *, version: int | None = None, actor: str) -> Accepted:
         """The command `remove`."""
         return self.command(task, "remove", version=version, actor=actor)
 
-    def _looked_into(
-        self, task: int, name: str, version: int | None, start: Mapping[str, Any] | None, actor: str
-    ) -> tuple[_Asked, int, tuple[int, int | None] | None]:
-        """Whether source, target and units are there, before anything is left."""
-        with self.db.read() as tx:
-            now_in = moves.get(tx, task)
-            self.demand_version(now_in, version)
-            demand_legal(now_in, name)
-            spec = self._submitted_spec(tx, now_in)
-            source, target = self.sides(tx, now_in.task.project_id, spec)
-            self.demand_units(tx, spec)
-            newest = runs.newest_snapshot(tx, now_in.run.id) if now_in.run else None
-        asked = _Asked(name, actor, spec, _start_point(spec, start))
-        if name == "run":
-            demand_none(self.data_plane.check_task(_reading(spec, asked), source, target, self.task_key(task)))
-            return asked, now_in.task.version, None
-        if now_in.run is None:
-            raise NoSnapshot(f"task {now_in.task.name} has no run to continue")
-        found = self.data_plane.check_continue(
-            now_in.run.key, spec, source, target, newest.position if newest else None
-        )
-        return asked, now_in.task.version, (found.reread_bytes, found.safe_bytes)
-
-    def _submitted_spec(self, tx: Connection, now_in: Situation) -> TaskSpec:
-        if now_in.task.submitted is None:
-            raise TidegateError(f"task {now_in.task.name} has no submitted version")
-        return parse_task(tasks.get_version(tx, now_in.task.id, now_in.task.submitted).definition)
-
-    def _carry_out(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+    def _carry_out(self, tx: Connection, now_in: Situation, asked: Asked) -> None:
         match asked.name:
             case "run":
                 self._run(tx, now_in, asked)
@@ -188,17 +200,17 @@ class Operations(Definitions):
             case "remove":
                 self._remove(tx, now_in, asked)
 
-    def _move(self, tx: Connection, now_in: Situation, asked: _Asked, **changes: Any) -> None:
+    def _move(self, tx: Connection, now_in: Situation, asked: Asked, **changes: Any) -> None:
         now = self.clock.now()
         moves.move(tx, now_in, asked.name, now=now, actor=asked.actor, intent=asked.name, **changes)
 
-    def _fenced_move(self, tx: Connection, now_in: Situation, asked: _Asked, **run_changes: Any) -> None:
+    def _fenced_move(self, tx: Connection, now_in: Situation, asked: Asked, **run_changes: Any) -> None:
         """The worker is not asked: from here on it cannot change anything (I5)."""
         if now_in.run is not None:
             runs.fence(tx, now_in.run, **run_changes)
         self._move(tx, now_in, asked)
 
-    def _run(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+    def _run(self, tx: Connection, now_in: Situation, asked: Asked) -> None:
         """A new run with clean counters; a failed one without a snapshot ends here."""
         if asked.spec is None:
             raise TidegateError("run was carried out without being looked into")
@@ -216,7 +228,7 @@ class Operations(Definitions):
         )
         self._move(tx, now_in, asked, run_id=run_id)
 
-    def _continue(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+    def _continue(self, tx: Connection, now_in: Situation, asked: Asked) -> None:
         if asked.spec is None or now_in.run is None:
             raise TidegateError("continue was carried out without being looked into")
         self.demand_units(tx, asked.spec)
@@ -234,7 +246,7 @@ class Operations(Definitions):
         )
         self._move(tx, now_in, asked)
 
-    def _remove(self, tx: Connection, now_in: Situation, asked: _Asked) -> None:
+    def _remove(self, tx: Connection, now_in: Situation, asked: Asked) -> None:
         """What earlier runs left is tried once more."""
         for run in runs.list_runs(tx, now_in.task.id):
             if run.cleanup != Cleanup.DONE.value:
@@ -306,6 +318,7 @@ class Operations(Definitions):
             if run is None:
                 return None
             newest = runs.newest_snapshot(tx, run.id)
+        log = self.logbook.of(run.id)
         return PositionView(
             run=run.number,
             current=run.position,
@@ -314,6 +327,9 @@ class Operations(Definitions):
             snapshot_at=newest.at if newest else None,
             lag_s=run.lag_s,
             lag_bytes=run.lag_bytes,
+            retained_bytes=log.retained_bytes if log else None,
+            rate_bytes_s=log.rate_bytes_s if log else None,
+            left_s=log.left_at(self.clock.ticks()) if log else None,
             **(self._asked_of_source(now_in, run, newest.position if newest else None) if ask_source else {}),
         )
 
@@ -337,24 +353,20 @@ class Operations(Definitions):
         return {"source_end": cost.source_end, "reread_bytes": cost.reread_bytes, "safe_bytes": cost.safe_bytes}
 
     def events(
-        self, task: int | None = None, *, run: int | None = None, after: int = 0, limit: int = 200
+        self, task: int | None = None, *, run: int | None = None, limit: int = 200, **wanted: Any
     ) -> list[EventView]:
-        """Key events newest first, at most `limit`; `after` gives only those with a greater id. Those of removed tasks
-        are kept."""
+        """Key events newest first, at most `limit`, with the filters of `store.moves.list_events`. Those of removed
+        tasks are kept."""
         with self.db.read() as tx:
-            rows = moves.list_events(
-                tx, task_id=task, run_number=run, after=after, limit=max(1, min(limit, EVENTS_MAX))
-            )
+            rows = moves.list_events(tx, task_id=task, run_number=run, limit=max(1, min(limit, EVENTS_MAX)), **wanted)
         return [event_view(row) for row in rows]
 
 
-def demand_legal(now_in: Situation, name: str) -> None:
-    """Raises `CommandRefused` unless the lifecycle allows the command (I7)."""
-    task = now_in.task
-    try:
-        next_state(task.state, name, now_in.held)
-    except IllegalMove:
-        raise refused(task.state, name, now_in.held, task=task.name, version=task.version) from None
+def demand_statuses(status: Sequence[str]) -> None:
+    """Raises `Invalid` for one that is never shown."""
+    known = {facts.status for facts in STATES.values() if facts.status}
+    if unknown := set(status) - known:
+        raise Invalid(f"status: {', '.join(sorted(unknown))} is none of {', '.join(sorted(known))}")
 
 
 def end_run(tx: Connection, run: RunRow, now: float) -> None:
@@ -371,22 +383,3 @@ def _opened_with(spec: TaskSpec, now_in: Situation) -> dict[str, Any]:
         "restarts_max": spec.restarts.max,
         "snapshots_keep": spec.snapshots.keep,
     }
-
-
-def _reading(spec: TaskSpec, asked: _Asked) -> TaskSpec:
-    """The definition with the read mode that was asked for in place of its own."""
-    read = ReadMode((asked.start or {}).get("read", spec.source.read))
-    return spec.model_copy(update={"source": spec.source.model_copy(update={"read": read})})
-
-
-def _start_point(spec: TaskSpec, start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Raises `Invalid` for unknown fields, `TaskInvalid` for a start that means nothing."""
-    given = dict(start or {})
-    read, position = given.pop("read", None) or spec.source.read.value, given.pop("position", None)
-    if given:
-        raise Invalid(f"start: there is no field {', '.join(sorted(given))}")
-    if read not in list(ReadMode):
-        raise Invalid(f"start.read: must be one of {', '.join(ReadMode)}")
-    if position is not None and read != ReadMode.INCREMENTAL.value:
-        raise TaskInvalid("start.position: a run that copies the rows first begins where the copy begins")
-    return {"read": read, "position": position}

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from tidegate.model.lifecycle import STATES, expires_in, offers, refused
+from tidegate.model.keyevent import level_of, says_of
+from tidegate.model.lifecycle import STATES, State, expires_in, offers, refused
 from tidegate.server.limits import Limits
+from tidegate.server.logbook import LogLeft
 from tidegate.server.views import (
     EventView,
-    OfferView,
     RunView,
     SnapshotView,
     TaskView,
     VersionView,
 )
 from tidegate.store.moves import Situation
-from tidegate.store.rows import EventRow, RunRow, SnapshotRow, VersionRow
+from tidegate.store.rows import EventRow, Health, RunRow, SnapshotRow, VersionRow
+
+STALE = "stale"
+"""The health of a run whose worker lives and does not move, or is not heard."""
 
 
-def task_view(project: str, now_in: Situation, *, now: float, limits: Limits) -> TaskView:
+def task_view(
+    project: str,
+    now_in: Situation,
+    *,
+    now: float,
+    limits: Limits,
+    log: LogLeft | None = None,
+    ticks: float = 0.0,
+    stale: str = "",
+    figures: Mapping[str, float | None] | None = None,
+) -> TaskView:
+    """`log` is what was last seen of its source's log; `stale` why it only seems to run; `figures` the newest of a run
+    at work, by the names of the metric table."""
     task, run = now_in.task, now_in.run
     lasted_s = max(0.0, now - task.state_since)
     return TaskView(
@@ -46,7 +63,10 @@ def task_view(project: str, now_in: Situation, *, now: float, limits: Limits) ->
         resource_group=task.group_name,
         units=task.units,
         commands=allowed(now_in),
-        **(_run_part(run) if run else {}),
+        **((_run_part(run) | _health(task.state, run, stale)) if run else {}),
+        **(_log_part(log, ticks) if log and STATES[task.state].pins_log else {}),
+        rows_read_per_s=(figures or {}).get("rows_read_per_s"),
+        rows_written_per_s=(figures or {}).get("rows_written_per_s"),
         error=task.error or (run.error if run and STATES[task.state].worker else None),
     )
 
@@ -67,38 +87,26 @@ def _run_part(run: RunRow) -> dict[str, Any]:
     }
 
 
+def _health(state: State, run: RunRow, stale: str) -> dict[str, Any]:
+    """Green means that rows arrive: a worker that only says so is none."""
+    if state is State.RUNNING and stale and run.health == Health.STEADY.value:
+        return {"health": STALE, "health_reason": stale}
+    return {}
+
+
+def _log_part(log: LogLeft, ticks: float) -> dict[str, Any]:
+    return {
+        "log_left_s": log.left_at(ticks),
+        "log_retained_bytes": log.retained_bytes,
+        "log_safe_bytes": log.safe_bytes,
+        "log_rate_bytes_s": log.rate_bytes_s,
+        "log_seen_at": log.seen_at,
+    }
+
+
 def allowed(now_in: Situation) -> list[str]:
     """The commands allowed now."""
     return [offer.command for offer in offers(now_in.task.state, now_in.held) if offer.allowed]
-
-
-def offer_views(now_in: Situation, snapshot: SnapshotRow | None, now: float) -> list[OfferView]:
-    """Every command, with what it would cost now."""
-    return [
-        OfferView(
-            offer.command,
-            offer.allowed,
-            offer.reason,
-            offer.says,
-            _cost(offer.command, snapshot, now) if offer.allowed else "",
-        )
-        for offer in offers(now_in.task.state, now_in.held)
-    ]
-
-
-def _cost(command: str, snapshot: SnapshotRow | None, now: float) -> str:
-    age_s = f"{max(0.0, now - snapshot.at):.0f} s" if snapshot else ""
-    match command:
-        case "force-pause" if snapshot:
-            return f"no snapshot is written; Continue reads again what came since the last one, {age_s} ago"
-        case "force-pause":
-            return "no snapshot is stored yet; Continue reads again what the target has not stored"
-        case "continue" if snapshot:
-            return f"reads on at the snapshot of {age_s} ago; what that is in bytes is checked before it starts"
-        case "stop" if snapshot:
-            return "state and position are discarded: the next Run copies every row again"
-        case _:
-            return ""
 
 
 def refusal_facts(now_in: Situation) -> dict[str, Any]:
@@ -123,7 +131,6 @@ def run_view(run: RunRow, log_files: list[str]) -> RunView:
         lag_s=run.lag_s,
         lag_bytes=run.lag_bytes,
         counters=run.counters,
-        tables=run.tables,
         error=run.error,
         cleanup=run.cleanup,
         log_files=log_files,
@@ -145,9 +152,13 @@ def event_view(row: EventRow) -> EventView:
         task=row.task_id,
         run=row.run_number,
         name=row.name,
+        level=level_of(row.name).value,
+        says=says_of(row.name),
         state_from=row.state_from,
         state_to=row.state_to,
         actor=row.actor,
+        cause=str((row.error or {}).get("detail") or row.facts.get("reason") or ""),
+        advice=str((row.error or {}).get("advice") or ""),
         error=row.error,
         facts=row.facts,
     )

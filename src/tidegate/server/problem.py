@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidegate.errors import Invalid, MethodNotAllowed, NotFound, TidegateError, Unauthorized
 from tidegate.model.problem import problem
 from tidegate.model.task import field_errors
+from tidegate.server.access import about
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger()
@@ -35,10 +36,12 @@ def install(app: FastAPI) -> None:
     """Make the app answer with problems for what its routes raise and for requests no route takes."""
 
     def known(request: Request, error: Exception) -> JSONResponse:
+        about(request.scope)["code"] = problem(error)["code"]
         return answer(error)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was registered for
+        about(request.scope)["code"] = Invalid.code
         wrong = field_errors(error.errors())
         for one in wrong:
             place, _, field = one["field"].partition(".")
@@ -47,6 +50,7 @@ def install(app: FastAPI) -> None:
 
     def unrouted(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it was registered for
+        about(request.scope)["code"] = {404: NotFound.code, 405: MethodNotAllowed.code}.get(error.status_code, "")
         refusal: TidegateError
         if error.status_code == MethodNotAllowed.status:
             refusal = MethodNotAllowed(f"{request.method} is not possible here")

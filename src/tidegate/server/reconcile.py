@@ -1,5 +1,6 @@
 """Closes the difference between what people asked for and what is: starts and ends workers, notices their deaths, ends
-Operating steps at their deadlines, cleans up after runs, and looks for what tasks are configured with.
+Operating steps at their deadlines, cleans up after runs, looks for what tasks are configured with, and for how long
+sources keep their log.
 
 It keeps nothing that matters in memory: killed at any instant, the next one goes on from the store. One thread steps
 it; tests step it themselves. Every change it makes is a transaction that first looks whether all is still as it was.
@@ -24,8 +25,10 @@ from tidegate.server.janitor import Janitor
 from tidegate.server.jobs import Jobs, Threads, Work
 from tidegate.server.keeper import Keeper
 from tidegate.server.local_engine import Engine, Worker
+from tidegate.server.logclock import LogClock
 from tidegate.store import moves, runs
 from tidegate.store.moves import Situation
+from tidegate.watch.recorder import Recorder
 
 log = structlog.get_logger()
 
@@ -48,6 +51,21 @@ class Reconciler:
         self._jobs = jobs or Threads(control.limits.jobs, self._wake_all)
         self._janitor = Janitor(control, self._jobs)
         self._detection = Detection(control, self._jobs)
+        self._recorder = Recorder(
+            control.db,
+            control.meter,
+            control.clock.now,
+            control.clock.ticks,
+            control.limits.keep_points_s,
+            control.logbook.left_s,
+        )
+        self._log_clock = LogClock(control, self._jobs)
+        self._collects = {
+            Work.CLEAN: self._janitor.collect,
+            Work.LOOK: self._detection.collect,
+            Work.LOG: self._log_clock.collect,
+            Work.CONTINUE: self._log_clock.collect,
+        }
         self._since: dict[int, tuple[State, float, float]] = {}
         self._asked: set[int] = set()
         self._all_asked = False
@@ -55,6 +73,8 @@ class Reconciler:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self.leading = False
+        """Whether this server drives the tasks, as of the last look. Readable from every thread."""
         control.wake = self.wake
 
     # --- its thread ---
@@ -64,6 +84,7 @@ class Reconciler:
         server drives the tasks of this store."""
         if not self._lead.held():
             raise AlreadyRunning("another server drives the tasks of this store")
+        self.leading = True
         self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
         self._thread.start()
 
@@ -74,6 +95,7 @@ class Reconciler:
         if self._thread is not None:
             self._thread.join(30)
             self._thread = None
+        self.leading = False
 
     def wake(self, task: int) -> None:
         """Look at this task at once. Callable from every thread."""
@@ -123,12 +145,12 @@ class Reconciler:
             return
         self.write_reports()
         for outcome in self._jobs.take():
-            collect = self._janitor.collect if outcome.job.work is Work.CLEAN else self._detection.collect
-            self._guarded("job", outcome.job.subject, partial(collect, outcome))
+            self._guarded("job", outcome.job.subject, partial(self._collects[outcome.job.work], outcome))
         with self._db.read() as tx:
             glances = runs.glances(tx)
             strays = runs.strays(tx)
         self._control.attendance.keep({glance.run_id for glance in glances})
+        self._control.motions.keep({glance.run_id for glance in glances})
         present = {glance.task_id for glance in glances}
         self._since = {task: since for task, since in self._since.items() if task in present}
         for glance in glances:
@@ -137,8 +159,13 @@ class Reconciler:
                 self._guarded("task", glance.task_id, partial(self._tend, glance.task_id))
         for run in strays:
             self._keeper.end_stray(run)
-        self._janitor.sweep()
-        self._detection.sweep()
+        for what, sweep in (
+            ("janitor", self._janitor.sweep),
+            ("detection", self._detection.sweep),
+            ("recorder", self._recorder.sweep),
+            ("log_clock", self._log_clock.sweep),
+        ):
+            self._guarded(what, 0, sweep)
 
     def write_reports(self) -> None:
         """Write what heartbeats said since."""
@@ -154,19 +181,20 @@ class Reconciler:
 
     def _leads(self) -> bool:
         """False once the session that held the lead broke and another server was faster: what it decides holds."""
-        held = self._lead.held()
+        held = self.leading = self._lead.held()
         if not held:
             log.error("reconcile.lead_lost")
         return held
 
     def _guarded(self, what: str, which: int, do: Callable[[], object]) -> None:
-        """One task's trouble must not keep the others waiting."""
+        """One task's trouble must not keep the others waiting, nor must figures."""
         try:
             do()
         except StoreUnavailable:
             raise
         except Exception as error:
-            log.error("reconcile.crashed", what=what, which=which, error=type(error).__name__, exc_info=True)
+            whose = {"task": which} if what == "task" else {"which": which}
+            log.error("reconcile.crashed", what=what, **whose, error=type(error).__name__, exc_info=True)
 
     def _tend(self, task: int) -> None:
         with self._db.read() as tx:
@@ -222,7 +250,8 @@ class Reconciler:
                 f"task {task.name} was {facts.says} for {self._lasted_s(now_in):.0f} s", step=task.state.value
             )
         )
-        log.warning("task.overdue", task=task.id, state=task.state.value)
+        run = now_in.run.number if now_in.run else None
+        log.warning("task.overdue", task=task.id, run=run, state=task.state.value)
         match facts.overdue:
             case "open_failed":
                 return self._fail(now_in, error)
@@ -246,6 +275,8 @@ class Reconciler:
     def _move(self, seen: Situation, name: str, **more: Any) -> bool:
         with self._db.write() as tx:
             now_in = moves.still(tx, seen)
-            if now_in is not None:
-                moves.move(tx, now_in, name, now=self._clock.now(), **more)
+            if now_in is None:
+                return True
+            moves.move(tx, now_in, name, now=self._clock.now(), **more)
+        log.info("task.moved", task=seen.task.id, run=seen.run.number if seen.run else None, name=name)
         return True

@@ -9,6 +9,7 @@ import re
 import secrets
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from tidegate.errors import (
@@ -24,16 +25,19 @@ from tidegate.errors import (
 )
 from tidegate.model.lifecycle import EVENTS, STATES, IllegalMove, State
 from tidegate.model.problem import problem
-from tidegate.server.operations import Operations, end_run
+from tidegate.server.measurements import Measurements
+from tidegate.server.operations import end_run
 from tidegate.server.present import refusal_facts
 from tidegate.server.views import Assignment, Beat, Json, Orders, Session, WorkerSnapshot
-from tidegate.store import moves, runs, tasks
+from tidegate.store import moves, points, runs, tasks
 from tidegate.store.moves import Situation
 from tidegate.store.rows import Health, RunRow, SnapshotKind
 
 WORKER_MOVES = ("opened", "open_failed", "drained", "pause_failed", "gave_up", "end_reached")
 WORKER = "worker"
 """The actor of what a worker reports."""
+
+log = structlog.get_logger()
 
 _TOKEN = re.compile(r"tgw_(\d{1,18})_(\d{1,9})_([A-Za-z0-9_-]{20,100})")
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -52,7 +56,7 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Roster(Operations):
+class Roster(Measurements):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._sessions: dict[str, Session] = {}
@@ -91,8 +95,10 @@ class Roster(Operations):
                 raise _superseded(run.key, session.epoch)
             if run.worker_pid != pid:
                 runs.change_run(tx, run.id, worker_pid=pid, worker_started=started)
+            points.put_tables(tx, self.meter.changed_tables(run.id, self.clock.ticks(), self.clock.now()))
             runs.change_run(tx, run.id, registered_at=self.clock.now())
             assignment = self._assignment(tx, now_in, run)
+        log.info("worker.registered", task=session.task_id, run=run.number, epoch=session.epoch, pid=pid)
         self.attendance.hear(run.id, run.epoch, self.clock.ticks())
         self.wake(session.task_id)
         return assignment
@@ -117,6 +123,8 @@ class Roster(Operations):
             else None,
             start=run.start,
             restarts=run.restarts,
+            counted=self.meter.counted(run.id) or run.counters,
+            tables={one.name: one.measure.tell() for one in points.tables(tx, run.id)[0]},
             heartbeat_s=self.limits.heartbeat_s,
             lease_s=self.limits.lease_s,
         )
@@ -129,6 +137,7 @@ class Roster(Operations):
             standing = runs.standing(tx, session.run_id)
         if standing is None or standing.epoch != session.epoch:
             raise _superseded(session.run_key, session.epoch)
+        self.motions.hear(session.run_id, session.epoch, self.clock.ticks(), beat)
         report = runs.Report(
             run_id=session.run_id,
             epoch=session.epoch,
@@ -139,14 +148,29 @@ class Roster(Operations):
             lag_s=beat.lag_s,
             lag_bytes=beat.lag_bytes,
             counters=dict(beat.counters),
-            tables=dict(beat.tables),
             error=dict(beat.error) if beat.error else None,
         )
         self.attendance.hear(session.run_id, session.epoch, self.clock.ticks(), report)
+        unknown = self._measure(session, beat)
         pausing = standing.state is State.PAUSING
         return Orders(
-            "pause" if pausing else "run", standing.snapshot_request, pause=standing.state_since if pausing else None
+            "pause" if pausing else "run",
+            standing.snapshot_request,
+            pause=standing.state_since if pausing else None,
+            tables=unknown,
         )
+
+    def _measure(self, session: Session, beat: Beat) -> bool:
+        """Whether the worker is to tell of all its tables."""
+        figures = {**beat.counters, "lag_s": beat.lag_s, "lag_bytes": beat.lag_bytes}
+        who = (session.run_id, session.epoch, self.clock.ticks(), figures)
+        try:
+            return self.meter.hear(*who, beat.tables, beat.position)
+        except ValueError as error:
+            # A worker of another version has other figures. Its lease and its orders do not hang on them.
+            log.warning("heartbeat.tables_not_understood", task=session.task_id, key=session.run_key, reason=str(error))
+            self.meter.hear(*who, {}, beat.position)
+            return False
 
     def store_snapshot(
         self,
@@ -192,6 +216,7 @@ class Roster(Operations):
             if kind != SnapshotKind.PERIODIC.value:
                 facts = {"kind": kind, "position": position}
                 moves.record(tx, now_in, "snapshot_stored", now=self.clock.now(), actor=WORKER, facts=facts)
+        log.debug("snapshot.stored", task=run.task_id, run=run.number, kind=kind, position=position, id=stored)
         self.attendance.hear(run.id, run.epoch, self.clock.ticks())
         return stored
 
@@ -215,6 +240,8 @@ class Roster(Operations):
                 raise CommandRefused(
                     f"{name} is not possible: task {now_in.task.name} is {status}", **refusal_facts(now_in)
                 ) from None
+        code = said[0].get("code") if said[0] else None
+        log.info("worker.told", task=session.task_id, run=run.number, epoch=run.epoch, name=name, code=code)
         self.attendance.hear(run.id, run.epoch, self.clock.ticks())
         self.wake(session.task_id)
 
@@ -263,7 +290,7 @@ class Roster(Operations):
         if newest is None or newest.kind != SnapshotKind.PAUSE.value or newest.epoch != run.epoch:
             raise Invalid("drained: the pause snapshot has not been stored")
         self._worker_move(tx, now_in, "drained", facts={**facts, "snapshot": newest.id, "position": newest.position})
-        runs.change_run(tx, run.id, token_hash=None, snapshot_request=None, position=newest.position)
+        runs.silence(tx, run.id, snapshot_request=None, position=newest.position)
 
     def fail(
         self, tx: Connection, now_in: Situation, run: RunRow, error: Json, facts: Json, *, actor: str = WORKER

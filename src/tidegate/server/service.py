@@ -23,18 +23,23 @@ from tidegate import faultpoint
 from tidegate.decode.choice import which
 from tidegate.engine import preflight
 from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
-from tidegate.logs import configure
+from tidegate.flood import Flood
+from tidegate.logs import configure, hand_to
 from tidegate.model.lifecycle import STATES
 from tidegate.server.app import build
 from tidegate.server.auth import keep_token, token_file
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
+from tidegate.server.live import WORD_BYTES_MAX
 from tidegate.server.local_engine import LocalEngine, Worker
 from tidegate.server.reconcile import Reconciler
 from tidegate.settings import Settings
 from tidegate.store import runs
 from tidegate.store.opening import open_store
 from tidegate.store.secrets import KEY_ENV
+from tidegate.watch.alerts import Alerts
+from tidegate.watch.notify import Deliveries
+from tidegate.watch.outbound import Outbound, allowed_networks
 
 log = structlog.get_logger()
 
@@ -45,14 +50,18 @@ END_DEADLINE_S = 1.8
 BACKLOG = 128
 KEEP_ALIVE_S = 20
 CONNECTIONS_MAX = 1000
+# Of the server's own log, which is about all tasks.
+LINES_BURST, LINES_PER_S = 10_000, 200.0
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What there is to say once requests are answered. `first_token` is None but at the first start."""
+    """What there is to say once requests are answered. `first_token`, and the code for the first administrator's
+    account, are None but at the first start."""
 
     url: str
     first_token: str | None
+    set_up_code: str | None
     token_file: Path
 
 
@@ -112,6 +121,7 @@ class Machinery:
     """The store and what drives it. Raises on construction what `open_store` raises, and `SettingInvalid`."""
 
     def __init__(self, settings: Settings, url: str) -> None:
+        outbound = Outbound(allowed_networks(settings.outbound_allow))
         try:
             self._store = open_store(
                 settings.data_dir,
@@ -121,21 +131,39 @@ class Machinery:
             )
         except Invalid as error:
             raise SettingInvalid(f"TIDEGATE_STORE_URL: {error.detail}") from error
-        self.control = Control(self._store, preflight, limits=limits(settings))
+        self.control = Control(self._store, preflight, limits=limits(settings), outbound=outbound)
         self._engine = LocalEngine(
             settings.worker_url or url,
             settings.data_dir,
             noticed=self._noticed,
-            handed_on={"TIDEGATE_DECODE": settings.decode},
+            handed_on={"TIDEGATE_DECODE": settings.decode, "TIDEGATE_LOG_LEVEL": settings.log_level},
             warm=True,
         )
         self._reconciler = Reconciler(self.control, self._engine)
+        database, clock = self._store.database, self.control.clock
+        self._deliveries = Deliveries(database, self._store.vault, clock, outbound, self._leads)
+        self._alerts = Alerts(
+            database,
+            clock,
+            self._leads,
+            told=self._deliveries.wake,
+            figures=self.control.known,
+            every_s=settings.alert_interval_s,
+            keep_s=settings.keep_days * 86_400,
+        )
 
     def _noticed(self, worker: Worker) -> None:
         self._reconciler.noticed(worker)
 
+    def _leads(self) -> bool:
+        return self._reconciler.leading
+
     def start(self) -> None:
+        self.control.journal.start()
+        hand_to(self.control.journal.take)
         self._reconciler.start()
+        self._alerts.start()
+        self._deliveries.start()
 
     def working(self) -> int:
         """How many workers run."""
@@ -145,8 +173,12 @@ class Machinery:
 
     def close(self) -> None:
         """Nothing is driven any more; workers go on."""
+        self._alerts.stop()
+        self._deliveries.stop()
         self._reconciler.stop()
         self._engine.close()
+        hand_to(None)
+        self.control.journal.close()
         self._store.close()
 
 
@@ -165,9 +197,17 @@ def limits(settings: Settings) -> Limits:
         backoff_max_s=settings.restart_backoff_max_s,
         detection_s=settings.detection_interval_s,
         detection_back_s=min(Limits().detection_back_s, settings.detection_interval_s),
+        log_clock_s=min(Limits().log_clock_s, settings.detection_interval_s),
         keep_s=settings.keep_days * 86_400,
         keep_events=settings.keep_events,
         keep_runs=settings.keep_runs,
+        keep_points_s={
+            10: settings.metrics_10s_keep_hours * 3600,
+            60: settings.metrics_1min_keep_days * 86_400,
+            3600: settings.metrics_1h_keep_days * 86_400,
+        },
+        keep_lines_s=settings.log_keep_days * 86_400,
+        keep_lines_bytes=int(settings.log_keep_mb * 1_000_000),
         sweep_s=settings.reconcile_interval_s,
     )
 
@@ -179,7 +219,7 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     Before anything was started it raises `PortTaken`, `AlreadyRunning`, `EnvironmentLacking`, `SettingInvalid`,
     `SecretKeyWrong`, `StoreUnavailable`.
     """
-    configure(settings.log_level)
+    configure(settings.log_level, flood=Flood(burst=LINES_BURST, per_s=LINES_PER_S))
     faultpoint.arm_from_environment()
     # The folder first: that another server has it says more than that the port is taken, which it then is as well.
     with sole(settings.data_dir) as reached_at, listen(settings.host, settings.port) as bound:
@@ -189,29 +229,33 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
         machinery = Machinery(settings, url)
         try:
             token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
+            code = machinery.control.first_code() if token is not None else None
             # Workers that are started before requests are answered wait in the socket's queue.
             machinery.control.attendance.deaf = True
             machinery.start()
 
             def started() -> None:
                 machinery.control.attendance.deaf = False
-                announce(Listening(url, token, token_file(settings.data_dir)))
+                announce(Listening(url, token, code, token_file(settings.data_dir)))
 
             def cut_off() -> None:
                 log.warning("server.cut_off", after_s=END_DEADLINE_S)
                 farewell(machinery.working())
                 os._exit(0)
 
-            _Http(build(machinery.control), started, cut_off).run(sockets=[bound])
+            _Http(build(machinery.control), started, cut_off, machinery.control.journal.release).run(sockets=[bound])
             farewell(machinery.working())
         finally:
             machinery.close()
 
 
 class _Http(uvicorn.Server):
-    """uvicorn with signals of our own: the first one ends it, and `cut_off` is called if that takes too long."""
+    """uvicorn with signals of our own: the first one ends it, and `cut_off` is called if that takes too long.
+    `leaving` is called before requests under way are waited for."""
 
-    def __init__(self, app: FastAPI, started: Callable[[], None], cut_off: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, started: Callable[[], None], cut_off: Callable[[], None], leaving: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -221,15 +265,22 @@ class _Http(uvicorn.Server):
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GOODBYE_S,
                 limit_concurrency=CONNECTIONS_MAX,
+                ws="websockets-sansio",
+                ws_max_size=WORD_BYTES_MAX,
             )
         )
         self._on_started = started
         self._cut_off = cut_off
+        self._on_leaving = leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_leaving()  # who waits for what may come is answered, and not cut off
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

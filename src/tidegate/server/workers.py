@@ -3,11 +3,25 @@ only. Answers to `register` hold the secrets the worker connects with."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import asyncio
+import json
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import Field
+from pydantic import Field, model_validator
+from starlette.concurrency import run_in_threadpool
 
+from tidegate.errors import StoreUnavailable
+from tidegate.model.logline import (
+    EXCEPTION_MAX,
+    FIELDS_BYTES_MAX,
+    FIELDS_MAX,
+    LOGGER_MAX,
+    MESSAGE_MAX,
+    Container,
+    LogLevel,
+    LogLine,
+)
 from tidegate.server.api.shapes import Body, Door
 from tidegate.server.auth import bearer
 from tidegate.server.views import Assignment, Beat, Orders, Session
@@ -15,6 +29,9 @@ from tidegate.server.views import Assignment, Beat, Orders, Session
 router = APIRouter(prefix="/worker/v1", include_in_schema=False)
 
 Figures = Annotated[dict[str, int | float], Field(max_length=1000)]
+LINES_MAX = 1_000
+STORED_DEADLINE_S = 8.0
+TableInRun = Annotated[str, Field(max_length=300)]
 Problem = dict[str, Any] | None
 Position = Annotated[str, Field(max_length=100_000)]
 
@@ -35,8 +52,9 @@ class Heartbeat(Body):
     phase: Literal["preparing", "full", "incremental"]
     health: Literal["steady", "recovering"]
     position: Position | None = None
+    read_to: Position | None = None
     counters: Figures = Field(default_factory=dict)
-    tables: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    tables: dict[TableInRun, list[str | int | float]] = Field(default_factory=dict, max_length=2_000)
     lag_s: float | None = Field(default=None, allow_inf_nan=False)
     lag_bytes: int | None = None
     error: Problem = None
@@ -54,6 +72,27 @@ class Event(Body):
     name: str = Field(min_length=1, max_length=100)
     error: Problem = None
     facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class Line(Body):
+    seq: int = Field(ge=1, le=2**62)
+    at: float = Field(ge=0, le=1e11, allow_inf_nan=False)
+    level: LogLevel = Field(strict=False)
+    logger: str = Field(max_length=LOGGER_MAX)
+    message: str = Field(max_length=MESSAGE_MAX)
+    exception: str | None = Field(default=None, max_length=EXCEPTION_MAX)
+    fields: dict[str, Any] = Field(default_factory=dict, max_length=FIELDS_MAX)
+
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        said = json.dumps([self.logger, self.message, self.exception, self.fields], ensure_ascii=False)
+        if len(said) > FIELDS_BYTES_MAX + EXCEPTION_MAX:
+            raise ValueError(f"a line has more than {FIELDS_BYTES_MAX} bytes of fields")
+        return self
+
+
+class Lines(Body):
+    lines: list[Line] = Field(max_length=LINES_MAX)
 
 
 class Verification(Body):
@@ -86,6 +125,19 @@ def event(control: Door, session: Speaker, body: Event) -> dict[str, Any]:
     return {}
 
 
+@router.post("/log")
+async def log_lines(control: Door, session: Speaker, body: Lines) -> dict[str, Any]:
+    """What the worker logged, in order; stored once it is answered. Repeated lines are stored once."""
+    lines = [LogLine(container=Container.WORKER, **dict(line)) for line in body.lines]
+    stored = await run_in_threadpool(control.take_lines, session, lines)
+    try:
+        # Not on a thread: a thousand workers may wait at once.
+        await asyncio.wait_for(asyncio.wrap_future(stored), STORED_DEADLINE_S)
+    except TimeoutError:
+        raise StoreUnavailable("the lines could not be stored in time") from None
+    return {}
+
+
 @router.post("/verification")
 def report_verification(control: Door, session: Speaker, body: Verification) -> dict[str, bool]:
     """What a comparison found so far; the answer is whether anybody still wants to know."""
@@ -108,6 +160,8 @@ def _assignment(given: Assignment) -> dict[str, Any]:
         "snapshot": {"id": saved.id, "position": saved.position, "state": saved.state} if saved else None,
         "start": given.start,
         "restarts": given.restarts,
+        "counted": given.counted,
+        "tables": given.tables,
         "heartbeat_s": given.heartbeat_s,
         "lease_s": given.lease_s,
     }

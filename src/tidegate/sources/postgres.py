@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
-from tidegate.connect import pgedges, pgomitted, pgpartitions, pgpublication, pgtypes
+from tidegate.connect import pgedges, pgomitted, pgpublication, pgretention, pgtypes, pgunlogged
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.pgassembly import Doubts
 from tidegate.connect.pgcheck import connectivity, identity_refusals, may_replicate, privilege_refusals
@@ -24,7 +24,7 @@ from tidegate.connect.pgposition import PgPosition, PgSnapshot, lsn_text, parse_
 from tidegate.connect.pgreplication import PgLog, forks
 from tidegate.connect.pgview import PgSourceView
 from tidegate.connect.postgres import PostgresConfig, connect, conninfo, place, quote, translated
-from tidegate.connect.source import ChunkReader, LogReader, LogState, Partitions, Source, SourceView
+from tidegate.connect.source import ChunkReader, LogReader, LogState, Retentions, Source, SourceView, UnloggedChanges
 from tidegate.connect.target import KeyRange
 from tidegate.errors import (
     PositionLost,
@@ -171,11 +171,11 @@ class PostgresSource(Source):
             followed = pgpublication.told_whole(connection, f"tidegate_{run}")
         return [table for table in tables if table not in followed]
 
-    def partitions(self, remembered: Mapping[TableName, str]) -> Partitions:
+    def unlogged_changes(self, remembered: Sequence[tuple[TableSchema, str]]) -> UnloggedChanges:
         if not remembered:
-            return Partitions()
+            return UnloggedChanges()
         with self._translating() as connection:
-            return pgpartitions.look(connection, remembered)
+            return pgunlogged.look(connection, remembered)
 
     def _fence(self) -> None:
         """R4: wait until every transaction that could have been missed has ended. One that committed before the slot
@@ -221,7 +221,18 @@ class PostgresSource(Source):
             )
         return LogState(max(0, parse_lsn(end) - wanted), safe, PgPosition(parse_lsn(end)))
 
-    def log(self, run: str, position: Position, *, protocol: int | None = None) -> LogReader:
+    def retentions(self, runs: Mapping[str, Position | None]) -> Retentions:
+        with self._translating() as connection:
+            return pgretention.retentions(connection, list(runs))
+
+    def log(
+        self,
+        run: str,
+        position: Position,
+        *,
+        tables: Mapping[TableName, TableSchema] | None = None,
+        protocol: int | None = None,
+    ) -> LogReader:
         start = PgPosition.of(position)
         self.log_state(run, start)
         self._free_slot(run)
@@ -316,7 +327,8 @@ class PostgresSource(Source):
         return PgChunk(self.config, table.name, condition, timeline=self._timeline)
 
     def nudge(self) -> None:
-        # What is no commit's may lie in a half-filled page of the log until the next commit: this is one.
+        # What is no commit's may lie in a half-filled page of the log until the next commit: this is one. It changes
+        # nothing, so it waits neither for the disk nor for standbys.
         self._one("select pg_catalog.pg_current_xact_id()::text")
 
     def view(self) -> SourceView:

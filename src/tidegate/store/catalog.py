@@ -13,7 +13,17 @@ from sqlalchemy.exc import IntegrityError
 from tidegate.errors import InUse, NameTaken, NotFound, StaleVersion
 from tidegate.model.lifecycle import STATES, State
 from tidegate.store.rows import DataSourceRow, GroupRow, ProjectRow, columns, read
-from tidegate.store.tables import data_source, project, resource_group, run, setting, task
+from tidegate.store.tables import (
+    alert_channel,
+    alert_rule,
+    data_source,
+    member,
+    project,
+    resource_group,
+    run,
+    setting,
+    task,
+)
 
 UNIT_STATES = tuple(state.value for state, facts in STATES.items() if facts.units)
 
@@ -27,6 +37,18 @@ def get_setting(tx: Connection, name: str) -> str | None:
 
 def add_setting(tx: Connection, name: str, value: str) -> None:
     tx.execute(setting.insert().values(name=name, value=value))
+
+
+def set_setting(tx: Connection, name: str, value: str) -> None:
+    """Also one that is not there."""
+    if tx.execute(setting.update().where(setting.c.name == name).values(value=value)).rowcount != 1:
+        add_setting(tx, name, value)
+
+
+def replace_setting(tx: Connection, name: str, was: str, value: str) -> bool:
+    """Whether it was that until now."""
+    changed = setting.update().where(setting.c.name == name, setting.c.value == was).values(value=value)
+    return tx.execute(changed).rowcount == 1
 
 
 # --- projects -------------------------------------------------------------------------------------------------
@@ -53,6 +75,11 @@ def get_project(tx: Connection, name: str, *, lock: bool = False) -> ProjectRow:
     return read(ProjectRow, row)
 
 
+def project_name(tx: Connection, key: int) -> str:
+    found: str = tx.execute(select(project.c.name).where(project.c.id == key)).scalar_one()
+    return found
+
+
 def add_project(tx: Connection, *, name: str, description: str, now: float) -> None:
     """Raises `NameTaken`."""
     try:
@@ -71,6 +98,8 @@ def delete_project(tx: Connection, held: ProjectRow) -> None:
         count = tx.execute(select(func.count()).select_from(table).where(table.c.project_id == held.id)).scalar_one()
         if count:
             raise InUse(f"project {held.name} has {count} {kind}, removed ones counted")
+    for theirs in (alert_rule, alert_channel, member):
+        tx.execute(theirs.delete().where(theirs.c.project_id == held.id))
     tx.execute(project.delete().where(project.c.id == held.id))
 
 
@@ -87,6 +116,11 @@ def find_data_source(tx: Connection, project_id: int, name: str, *, lock: bool =
         data_source.c.project_id == project_id, data_source.c.name == name
     )
     row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return read(DataSourceRow, row) if row is not None else None
+
+
+def data_source_by_id(tx: Connection, key: int) -> DataSourceRow | None:
+    row = tx.execute(select(*columns(data_source, DataSourceRow)).where(data_source.c.id == key)).one_or_none()
     return read(DataSourceRow, row) if row is not None else None
 
 
@@ -203,6 +237,18 @@ def units_used(tx: Connection) -> dict[str, list[tuple[str, int]]]:
     for group, name, units in found:
         used.setdefault(group, []).append((name, units))
     return used
+
+
+def unit_holders(tx: Connection, group: str) -> list[tuple[str, str, int]]:
+    """Project, name and units of the tasks that hold units of the group now, by name."""
+    query = (
+        select(project.c.name, task.c.name, run.c.units)
+        .join(task, task.c.run_id == run.c.id)
+        .join(project, project.c.id == task.c.project_id)
+        .where(task.c.state.in_(UNIT_STATES), run.c.group_name == group)
+        .order_by(task.c.name)
+    )
+    return [(row[0], row[1], row[2]) for row in tx.execute(query)]
 
 
 def demand_version(held: DataSourceRow | GroupRow, version: int | None) -> None:

@@ -7,6 +7,7 @@ by on PostgreSQL; either way what it has read is still so when it commits.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -123,6 +124,7 @@ def _checked(url: str) -> URL:
 
 
 def _sqlite(url: URL) -> sa.Engine:
+    _keep_to_owner(url.database)
     engine = sa.create_engine(
         url, hide_parameters=True, connect_args={"timeout": BUSY_S, "check_same_thread": False}, pool_size=20
     )
@@ -141,6 +143,19 @@ def _sqlite(url: URL) -> sa.Engine:
         connection.exec_driver_sql("begin immediate" if writes else "begin")
 
     return engine
+
+
+def _keep_to_owner(path: str | None) -> None:
+    """Nobody else on this machine reads the file, whoever may enter its folder; SQLite gives those beside it the same
+    mode (I8)."""
+    if not path or path == ":memory:":
+        return
+    for beside in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # what is wrong with it, opening says
+            Path(path + beside).chmod(0o600)
+    with contextlib.suppress(OSError):
+        # Never one that is there: closing it would let go of SQLite's locks of the whole process.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _keep_wal(raw: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Connection, exists, select
 
 from tidegate.model.lifecycle import State
+from tidegate.store import lines, locks, points
 from tidegate.store.rows import Cleanup
 from tidegate.store.runs import discard_snapshots
 from tidegate.store.tables import key_event, run, task, task_version
@@ -59,6 +60,7 @@ def forget_runs(tx: Connection, ids: Collection[int]) -> None:
     """Those of which something is to be done again by now stay."""
     discard_snapshots(tx, list(ids))
     tx.execute(run.delete().where(run.c.id.in_(ids), _over()))
+    points.forget_runs(tx, set(ids) - set(tx.execute(select(run.c.id).where(run.c.id.in_(ids))).scalars()))
 
 
 def forget_task(tx: Connection, task_id: int) -> None:
@@ -66,5 +68,7 @@ def forget_task(tx: Connection, task_id: int) -> None:
     left = exists().where(run.c.task_id == task_id) | exists().where(key_event.c.task_id == task_id)
     gone = select(task.c.id).where(task.c.id == task_id, task.c.state == State.REMOVED.value, ~left)
     if tx.execute(gone).one_or_none() is not None:
+        lines.forget_task(tx, task_id)
+        locks.release(tx, task_id)
         tx.execute(task_version.delete().where(task_version.c.task_id == task_id))
         tx.execute(task.delete().where(task.c.id == task_id))

@@ -3,17 +3,19 @@ transaction of whatever else belongs to it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select
+from sqlalchemy import Connection, bindparam, exists, func, select
 
 from tidegate.errors import NotFound, StaleVersion
 from tidegate.faultpoint import crossing
-from tidegate.model.lifecycle import Held, State, next_state
+from tidegate.model.keyevent import BY_NAME as KEY_EVENTS_BY_NAME
+from tidegate.model.keyevent import Level, names_at
+from tidegate.model.lifecycle import COMMANDS, Held, State, next_state
 from tidegate.store.rows import EventRow, RunRow, TaskRow, columns, read, width
-from tidegate.store.tables import key_event, run, snapshot, task
+from tidegate.store.tables import key_event, project, run, snapshot, task
 
 SYSTEM = "tidegate"
 """The actor of what nobody asked for."""
@@ -175,13 +177,52 @@ def newest_event(tx: Connection, now_in: Situation, name: str) -> EventRow | Non
     return read(EventRow, found) if found is not None else None
 
 
+def newest_commands(tx: Connection, task_ids: Collection[int]) -> dict[int, tuple[str, float, str]]:
+    """By task: the newest command that was accepted, when, and who gave it."""
+    newest = (
+        select(func.max(key_event.c.id))
+        .where(key_event.c.task_id.in_(task_ids), key_event.c.name.in_(COMMANDS))
+        .group_by(key_event.c.task_id)
+    )
+    query = select(key_event.c.task_id, key_event.c.name, key_event.c.at, key_event.c.actor)
+    return {row[0]: (row[1], row[2], row[3]) for row in tx.execute(query.where(key_event.c.id.in_(newest)))}
+
+
 def list_events(
-    tx: Connection, *, task_id: int | None, run_number: int | None, after: int, limit: int
+    tx: Connection,
+    *,
+    limit: int,
+    task_id: int | None = None,
+    run_number: int | None = None,
+    seen: Collection[str] | None = None,
+    names: Collection[str] = (),
+    levels: Collection[Level] = (),
+    since: float | None = None,
+    until: float | None = None,
+    after: int = 0,
+    before: int | None = None,
+    oldest_first: bool = False,
 ) -> list[EventRow]:
-    """Newest first."""
+    """Newest first unless asked otherwise; those with an id between `after` and `before`, from `since` until `until`.
+    No `names` or no `levels`: all. `seen` are the projects that are there for whoever asks; None: all."""
     query = select(*columns(key_event, EventRow)).where(key_event.c.id > after)
-    if task_id is not None:
-        query = query.where(key_event.c.task_id == task_id)
-    if run_number is not None:
-        query = query.where(key_event.c.run_number == run_number)
-    return [read(EventRow, row) for row in tx.execute(query.order_by(key_event.c.id.desc()).limit(limit))]
+    for column, wanted in ((key_event.c.task_id, task_id), (key_event.c.run_number, run_number)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if seen is not None:
+        theirs = select(task.c.id).join(project, project.c.id == task.c.project_id).where(project.c.name.in_(seen))
+        query = query.where(key_event.c.task_id.in_(theirs))
+    if before is not None:
+        query = query.where(key_event.c.id < before)
+    if since is not None:
+        query = query.where(key_event.c.at >= since)
+    if until is not None:
+        query = query.where(key_event.c.at < until)
+    if names:
+        query = query.where(key_event.c.name.in_(names))
+    if levels:
+        listed, unknown = names_at(levels)
+        others = [name for name in KEY_EVENTS_BY_NAME if name not in listed]
+        query = query.where(key_event.c.name.not_in(others) if unknown else key_event.c.name.in_(listed))
+    query = query.order_by(key_event.c.id if oldest_first else key_event.c.id.desc())
+    return [read(EventRow, row) for row in tx.execute(query.limit(limit))]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tidegate.store import catalog
+from tidegate.model.alert import DEFAULT_RULES
+from tidegate.store import alerts, audit, catalog
 from tidegate.store.database import Database, default_url
 from tidegate.store.lead import Lead
 from tidegate.store.secrets import Vault, find_key
@@ -21,6 +22,7 @@ DEFAULT = "default"
 
 _KEY_CHECK = "key_check"
 _SERVER_ID = "server_id"
+_ALERT_RULES = "alert_rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ def open_store(
                 _first_start(tx, vault, default_units)
             else:
                 vault.open(base64.b64decode(sealed), _KEY_CHECK)
+            audit.begin(tx, vault.mark)
             server_id = catalog.get_setting(tx, _SERVER_ID) or ""
+            if catalog.get_setting(tx, _ALERT_RULES) is None:
+                _standing_rules(tx)
     except BaseException:
         database.close()
         raise
@@ -76,3 +81,20 @@ def _first_start(tx: Connection, vault: Vault, default_units: int) -> None:
     catalog.add_group(
         tx, name=DEFAULT, engine="local", units=default_units, description="Processes on the server's machine"
     )
+
+
+def _standing_rules(tx: Connection) -> None:
+    """Once in a store's life; what people did with them since stays."""
+    catalog.add_setting(tx, _ALERT_RULES, "made")
+    project_id = catalog.get_project(tx, DEFAULT).id
+    for rule in DEFAULT_RULES:
+        if alerts.find_rule(tx, project_id, rule.alert_rule) is None:
+            alerts.add_rule(
+                tx,
+                now=time.time(),
+                project_id=project_id,
+                name=rule.alert_rule,
+                enabled=rule.enabled,
+                severity=rule.severity.value,
+                definition=rule.definition(),
+            )

@@ -143,7 +143,6 @@ class RunRow:
     lag_s: float | None
     lag_bytes: int | None
     counters: Mapping[str, Any]
-    tables: Mapping[str, Any]
     error: Mapping[str, Any] | None
     snapshot_request: str | None
     cleanup: str

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, case, func, select
+from sqlalchemy import Connection, Integer, bindparam, case, cast, func, select
 
 from tidegate.model.lifecycle import STATES, State
 from tidegate.store.rows import Cleanup, Health, RunRow, SnapshotRow, columns, read
-from tidegate.store.tables import run, snapshot, task
+from tidegate.store.tables import data_source, run, snapshot, task
 
 
 def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opened_with: Any) -> int:
@@ -31,7 +31,6 @@ def add_run(tx: Connection, task_id: int, *, server_id: str, now: float, **opene
             phase="preparing",
             health=Health.STEADY.value,
             counters={},
-            tables={},
             cleanup=Cleanup.KEPT.value,
             cleanup_tries=0,
         )
@@ -63,7 +62,13 @@ def change_run(tx: Connection, run_id: int, **values: Any) -> None:
 
 def fence(tx: Connection, held: RunRow, **values: Any) -> None:
     """End the present epoch: no worker may speak for the run until one is started anew (I5)."""
-    change_run(tx, held.id, epoch=held.epoch + 1, token_hash=None, restart_at=None, snapshot_request=None, **values)
+    values |= {"epoch": held.epoch + 1, "restart_at": None, "snapshot_request": None}
+    silence(tx, held.id, **values)
+
+
+def silence(tx: Connection, run_id: int, **values: Any) -> None:
+    """No worker speaks for the run from now on, so nobody knows any more how far it is behind."""
+    change_run(tx, run_id, **values, token_hash=None, lag_s=None, lag_bytes=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,47 @@ _TO_CLEAN = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Pinning:
+    """A run that a source keeps log for, with its task."""
+
+    task_id: int
+    state: State
+    version: int
+    """The task row's."""
+    submitted: int
+    source_id: int
+    run_id: int
+    run_key: str
+    position: str | None
+
+
+def pinning(tx: Connection, states: Collection[State]) -> list[Pinning]:
+    """Of tasks in these states; those whose data source is gone are left out."""
+    query = (
+        select(
+            task.c.id,
+            task.c.state,
+            task.c.version,
+            task.c.submitted,
+            data_source.c.id,
+            run.c.id,
+            run.c.key,
+            run.c.position,
+        )
+        .join(run, run.c.id == task.c.run_id)
+        .join(
+            data_source,
+            (data_source.c.project_id == task.c.project_id) & (data_source.c.name == task.c.source_name),
+        )
+        .where(task.c.state.in_([state.value for state in states]), run.c.ended_at.is_(None))
+        # Before it was opened for the first time there may be no log yet.
+        .where(run.c.opened_at.is_not(None) | run.c.position.is_not(None))
+        .order_by(task.c.id)
+    )
+    return [Pinning(row[0], State(row[1]), *row[2:]) for row in tx.execute(query)]
+
+
 def strays(tx: Connection) -> list[RunRow]:
     """Runs that are over, with a process that may still be there."""
     return [read(RunRow, row) for row in tx.execute(_STRAYS)]
@@ -196,7 +242,6 @@ class Report:
     lag_s: float | None
     lag_bytes: int | None
     counters: dict[str, Any]
-    tables: dict[str, Any]
     error: dict[str, Any] | None
 
 
@@ -216,10 +261,11 @@ _HEARD = (
             (run.c.token_hash.is_(None), run.c.position),
             else_=func.coalesce(bindparam("the_position"), run.c.position),
         ),
-        lag_s=bindparam("the_lag_s"),
-        lag_bytes=bindparam("the_lag_bytes"),
+        lag_s=case((run.c.token_hash.is_(None), None), else_=cast(bindparam("the_lag_s"), run.c.lag_s.type)),
+        lag_bytes=case(
+            (run.c.token_hash.is_(None), None), else_=cast(bindparam("the_lag_bytes"), run.c.lag_bytes.type)
+        ),
         counters=bindparam("the_counters", type_=run.c.counters.type),
-        tables=bindparam("the_tables", type_=run.c.tables.type),
         error=case(
             (run.c.opened_at.is_(None), func.coalesce(bindparam("the_error", type_=run.c.error.type), run.c.error)),
             else_=bindparam("the_error", type_=run.c.error.type),
@@ -241,7 +287,6 @@ def write_reports(tx: Connection, reports: Iterable[Report]) -> None:
             "the_lag_s": report.lag_s,
             "the_lag_bytes": report.lag_bytes,
             "the_counters": report.counters,
-            "the_tables": report.tables,
             "the_error": report.error,
         }
         for report in reports

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -34,6 +35,7 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
+        self._marking = hmac.digest(key, b"tidegate marks", "sha256")
         self.key_id = hashlib.sha256(b"tidegate key id" + key).digest()[:_KEY_ID_BYTES]
 
     def __repr__(self) -> str:
@@ -44,6 +46,10 @@ class Vault:
         nonce = os.urandom(_NONCE_BYTES)
         text = json.dumps(dict(values)).encode()
         return self.key_id + nonce + self._cipher.encrypt(nonce, text, of.encode())
+
+    def mark(self, text: str) -> str:
+        """HMAC-SHA256 of the text in hexadecimal, by a key made of the vault's: who has not the key can make none."""
+        return hmac.digest(self._marking, text.encode(), "sha256").hex()
 
     def open(self, sealed: bytes, of: str) -> dict[str, str]:
         """Raises `SecretKeyWrong` for another key, another `of`, or bytes that were changed."""

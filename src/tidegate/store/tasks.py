@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, case, func, select
 from sqlalchemy.exc import IntegrityError
 
 from tidegate.errors import NameTaken, NotFound, StaleVersion
@@ -90,6 +90,28 @@ def find_task(tx: Connection, ref: int | str, project_name: str) -> int:
     return found
 
 
+def project_of(tx: Connection, task_id: int) -> str:
+    """The name of the project that the task is in."""
+    found: str = tx.execute(
+        select(project.c.name).join(task, task.c.project_id == project.c.id).where(task.c.id == task_id)
+    ).scalar_one()
+    return found
+
+
+def owned(tx: Connection, owner: str, project_name: str | None = None) -> list[str]:
+    """The names of this owner's tasks that have a run which has not ended, by name."""
+    query = (
+        select(task.c.name)
+        .join(project, project.c.id == task.c.project_id)
+        .join(run, run.c.id == task.c.run_id)
+        .where(task.c.owner == owner, task.c.state != State.REMOVED.value, run.c.ended_at.is_(None))
+        .order_by(task.c.name)
+    )
+    if project_name is not None:
+        query = query.where(project.c.name == project_name)
+    return list(tx.execute(query).scalars())
+
+
 # --- versions -------------------------------------------------------------------------------------------------
 
 
@@ -136,9 +158,10 @@ SORTS: Mapping[str, Any] = {
 def list_tasks(
     tx: Connection,
     *,
-    task_id: int | None = None,
+    task_ids: Sequence[int] | None = None,
     submitted: bool = False,
     project_name: str | None = None,
+    seen: Collection[str] | None = None,
     statuses: Sequence[str] = (),
     name_part: str | None = None,
     equal: Mapping[str, str | None] | None = None,
@@ -147,26 +170,19 @@ def list_tasks(
     offset: int = 0,
     limit: int | None = None,
 ) -> tuple[list[tuple[str, Situation]], int]:
-    """Tasks that are not removed, with their project's name, and how many match in all. `equal` compares columns."""
-    query = (
+    """Tasks that are not removed, with their project's name, and how many match in all. `seen` are the projects that
+    are there for whoever asks (None: all); `equal` compares columns."""
+    query: Select[Any] = (
         select(project.c.name, *columns(task, TaskRow), has_snapshot(), *columns(run, RunRow))
         .join(project, project.c.id == task.c.project_id)
         .outerjoin(run, run.c.id == task.c.run_id)
         .where(task.c.state != State.REMOVED.value)
     )
-    if task_id is not None:
-        query = query.where(task.c.id == task_id)
-    if submitted:
-        query = query.where(task.c.submitted.is_not(None))
-    if project_name is not None:
-        query = query.where(project.c.name == project_name)
+    if task_ids is not None:
+        query = query.where(task.c.id.in_(task_ids))
+    query = _matching(query, submitted, project_name, seen, name_part, equal)
     if statuses:
         query = query.where(task.c.state.in_([s.value for s, facts in STATES.items() if facts.status in statuses]))
-    if name_part:
-        query = query.where(task.c.name.icontains(name_part, autoescape=True))
-    for column, value in (equal or {}).items():
-        if value is not None:
-            query = query.where(task.c[column] == value)
     total = 0
     if limit is not None:
         total = tx.execute(select(func.count()).select_from(query.subquery())).scalar_one()
@@ -174,6 +190,64 @@ def list_tasks(
     rows = tx.execute(query.order_by(order.nulls_last(), task.c.id).offset(offset).limit(limit)).all()
     found = [(row[0], situation(row[1:])) for row in rows]
     return found, total if limit is not None else len(found)
+
+
+def _matching(
+    query: Select[Any],
+    submitted: bool,
+    project_name: str | None,
+    seen: Collection[str] | None,
+    name_part: str | None,
+    equal: Mapping[str, str | None] | None,
+) -> Select[Any]:
+    if submitted:
+        query = query.where(task.c.submitted.is_not(None))
+    if project_name is not None:
+        query = query.where(project.c.name == project_name)
+    if seen is not None:
+        query = query.where(project.c.name.in_(seen))
+    if name_part:
+        query = query.where(task.c.name.icontains(name_part, autoescape=True))
+    for column, value in (equal or {}).items():
+        if value is not None:
+            query = query.where(task.c[column] == value)
+    return query
+
+
+FACETS = ("owner", "source_kind", "target_kind", "group_name")
+
+
+def count_tasks(
+    tx: Connection,
+    *,
+    project_name: str | None = None,
+    seen: Collection[str] | None = None,
+    name_part: str | None = None,
+    equal: Mapping[str, str | None] | None = None,
+) -> list[tuple[State, str | None, tuple[str | None, ...], int]]:
+    """Of submitted tasks: state, health of the run, the columns of `FACETS`, and how many there are of those."""
+    told_apart = (task.c.state, run.c.health, *(task.c[name] for name in FACETS))
+    query: Select[Any] = (
+        select(*told_apart, func.count())
+        .join(project, project.c.id == task.c.project_id)
+        .outerjoin(run, run.c.id == task.c.run_id)
+        .where(task.c.state != State.REMOVED.value)
+        .group_by(*told_apart)
+    )
+    query = _matching(query, True, project_name, seen, name_part, equal)
+    return [(State(row[0]), row[1], tuple(row[2:-1]), row[-1]) for row in tx.execute(query)]
+
+
+def run_ids(tx: Connection, seen: Collection[str]) -> set[int]:
+    """The runs that tasks of these projects are in."""
+    query = select(task.c.run_id).join(project, project.c.id == task.c.project_id)
+    return set(tx.execute(query.where(project.c.name.in_(seen), task.c.run_id.is_not(None))).scalars())
+
+
+def mark(tx: Connection) -> tuple[int, int]:
+    """Differs from an earlier one if a task was added, removed, changed or moved since."""
+    found = tx.execute(select(func.count(), func.coalesce(func.sum(task.c.version), 0)).select_from(task)).one()
+    return int(found[0]), int(found[1])
 
 
 def in_states(tx: Connection, states: Sequence[State]) -> list[tuple[int, State, int]]:

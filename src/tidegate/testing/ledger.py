@@ -1,5 +1,5 @@
 """A workload whose copy can be audited to the last row: dense numbers in every transaction, a sum that transfers keep,
-and rows that are changed, moved to other keys, deleted and made again.
+and rows that are changed, moved to other keys, deleted and made again. PostgreSQL's and MariaDB's writers are the same.
 
 Whether a transaction whose commit was cut off took place is read back from the source: what counts as committed is
 what the source holds.
@@ -15,23 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
+from tidegate.testing.tongue import POSTGRES, Tongue
 
 ACCOUNTS = 100
 TOTAL = ACCOUNTS * 1_000
 TABLES = ("account", "ledger", "item")
 KEYS = {"account": ("id",), "ledger": ("writer", "n"), "item": ("k",)}
-CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation)
 AWAY_MAX_S = 60.0
 BULK_ITEMS = 90
-
-_SCHEMA = """
-create table account (id int primary key, amount int not null, note text);
-create table ledger (writer int, n bigint, note text, primary key (writer, n));
-create table item (k int primary key, change bigint not null, note text, big text);
-alter table item alter big set storage external;
-create sequence change;
-"""
 
 
 @dataclass(slots=True)
@@ -44,9 +35,9 @@ class Load:
     pause_s: float = 0.01
     """Between two transactions of a writer."""
     truncates: bool = False
-    """Now and then `item` is emptied."""
+    """Now and then `item` is emptied, where a transaction can."""
     synchronous: int = 0
-    """So many of the writers wait for a synchronous standby."""
+    """So many of the writers wait for a synchronous standby, where there can be one."""
     bulk_share: float = 0.0
     """So many of the transactions change `BULK_ITEMS` keys, some 150 kB."""
 
@@ -55,9 +46,12 @@ class Workload:
     """Writers on threads; everything they do follows from `seed` but for the servers' timing. A source that goes away
     is waited for."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], seed: int, load: Load | None = None) -> None:
-        """`connect` gives connections that are not in autocommit mode."""
+    def __init__(
+        self, connect: Callable[[], Any], seed: int, load: Load | None = None, tongue: Tongue = POSTGRES
+    ) -> None:
+        """`connect` gives connections with psycopg's methods, not in autocommit mode, to a server of this tongue."""
         self._connect = connect
+        self._tongue = tongue
         self.seed = seed
         self.load = load or Load()
         self.committed: Counter[int] = Counter()
@@ -70,16 +64,15 @@ class Workload:
     def create(self) -> Workload:
         """Make the tables and their first rows."""
         with self._connect() as connection:
-            connection.execute(_SCHEMA)
-            connection.execute(
-                "insert into account select i, 1000, repeat('n', i %% 50) from generate_series(1, %s) i", [ACCOUNTS]
-            )
-            connection.execute(
-                "insert into item select i, nextval('change'), 'n' || i, repeat(i::text, 900)"
-                " from generate_series(1, %s) i where i %% 3 <> 0",
-                [self.load.items],
-            )
-            connection.execute("analyze")
+            for statement in self._tongue.schema:
+                connection.execute(statement)
+            for i in range(1, ACCOUNTS + 1):
+                connection.execute("insert into account values (%s, 1000, %s)", (i, "n" * (i % 50)))
+            made = f"insert into item values (%s, {self._tongue.next_step}, %s, %s)"
+            for i in range(1, self.load.items + 1):
+                if i % 3:
+                    connection.execute(made, (i, f"n{i}", str(i) * 900))
+            connection.execute(self._tongue.filled)
             connection.commit()
         return self
 
@@ -111,14 +104,13 @@ class Workload:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    connection.execute(
-                        f"set synchronous_commit = {'on' if writer <= self.load.synchronous else 'local'}"
-                    )
+                    waits = writer <= self.load.synchronous
+                    connection.execute(self._tongue.waits if waits else self._tongue.hurries)
                     connection.commit()
                     self.committed[writer] = self._newest(connection, writer)
                     away_since = None
                     self._transactions(connection, r, writer)
-            except psycopg.OperationalError as error:
+            except self._tongue.away as error:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > AWAY_MAX_S:
                     self._errors.append(error)
@@ -138,28 +130,30 @@ class Workload:
                 with self._connect() as connection:
                     self.committed[writer] = self._newest(connection, writer)
                 return
-            except psycopg.OperationalError as error:
+            except self._tongue.away as error:
                 if time.monotonic() > until:
                     self._errors.append(error)
                     return
                 time.sleep(0.1)
 
-    def _newest(self, connection: psycopg.Connection[Any], writer: int) -> int:
+    def _newest(self, connection: Any, writer: int) -> int:
         row = connection.execute("select coalesce(max(n), 0) from ledger where writer = %s", [writer]).fetchone()
         connection.commit()
         return int(row[0]) if row else 0
 
-    def _transactions(self, connection: psycopg.Connection[Any], r: random.Random, writer: int) -> None:
+    def _transactions(self, connection: Any, r: random.Random, writer: int) -> None:
         while not self._stop.wait(self.load.pause_s * (0.5 + r.random())):
             try:
                 self._transaction(connection, r, writer)
                 connection.commit()
-            except CONFLICTS:
+            except self._tongue.errors as error:
+                if not self._tongue.in_the_way(error):
+                    raise
                 connection.rollback()
                 continue
             self.committed[writer] += 1
 
-    def _transaction(self, connection: psycopg.Connection[Any], r: random.Random, writer: int) -> None:
+    def _transaction(self, connection: Any, r: random.Random, writer: int) -> None:
         number = self.committed[writer] + 1
         connection.execute("insert into ledger values (%s, %s, %s)", (writer, number, "x" * r.randrange(40)))
         a, b = sorted(r.sample(range(1, ACCOUNTS + 1), 2))
@@ -169,40 +163,39 @@ class Workload:
         if r.random() < 0.1:
             connection.execute("savepoint s")
             self._change_item(connection, r)
-            connection.execute("rollback to s" if r.random() < 0.5 else "release s")
+            connection.execute("rollback to s" if r.random() < 0.5 else "release savepoint s")
         if self.load.bulk_share and r.random() < self.load.bulk_share:
             self._change_many_items(connection, r)
         if self.load.truncates and r.random() < 0.005:
-            connection.execute("set local lock_timeout = '300ms'")
-            connection.execute("truncate item")
+            for statement in self._tongue.empties:
+                connection.execute(statement)
         connection.execute("update account set amount = amount + %s where id = %s", (number % 7, b))
 
-    def _change_many_items(self, connection: psycopg.Connection[Any], r: random.Random) -> None:
+    def _change_many_items(self, connection: Any, r: random.Random) -> None:
         first, big = r.randint(1, self.load.items), f"{r.getrandbits(64):x}" * 150
         connection.execute(
-            "update item set change = nextval('change'), big = %s where k >= %s and k < %s",
+            f"update item set step = {self._tongue.next_step}, big = %s where k >= %s and k < %s",
             (big, first, first + BULK_ITEMS),
         )
 
-    def _change_item(self, connection: psycopg.Connection[Any], r: random.Random) -> None:
-        k, x = r.randint(1, self.load.items), r.random()
+    def _change_item(self, connection: Any, r: random.Random) -> None:
+        k, x, step = r.randint(1, self.load.items), r.random(), self._tongue.next_step
         big = f"{r.getrandbits(64):x}" * 150
         if x < 0.35:
-            connection.execute("update item set change = nextval('change'), note = 'u' || note where k = %s", [k])
+            connection.execute(f"update item set step = {step}, note = concat('u', note) where k = %s", [k])
         elif x < 0.45:
-            connection.execute("update item set change = nextval('change'), big = %s where k = %s", (big, k))
+            connection.execute(f"update item set step = {step}, big = %s where k = %s", (big, k))
         elif x < 0.6:
             moved = r.randint(1, self.load.items)
             connection.execute(
-                "update item set k = %s, change = nextval('change')"
-                " where k = %s and not exists (select from item where k = %s)",
+                f"update item set k = %s, step = {step} where k = %s and not exists (select 1 from item where k = %s)",
                 (moved, k, moved),
             )
         elif x < 0.75:
             connection.execute("delete from item where k = %s", [k])
         else:
             connection.execute("delete from item where k = %s", [k])
-            connection.execute("insert into item values (%s, nextval('change'), 'new', %s)", (k, big))
+            connection.execute(f"insert into item values (%s, {step}, 'new', %s)", (k, big))
 
 
 # --- what is wrong with a copy ----------------------------------------------------------------------------------

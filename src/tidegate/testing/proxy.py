@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from tidegate.testing.wire import (
     COMMIT,
+    MARIADB_COMMIT,
     SOCKET_BUFFER_BYTES,
     TICK_S,
     Counts,
@@ -32,7 +33,7 @@ from tidegate.testing.wire import (
     close_socket,
 )
 
-__all__ = ["COMMIT", "Counts", "Proxy", "Rule", "Then", "Watch", "Way", "behind", "behind_bytes"]
+__all__ = ["COMMIT", "MARIADB_COMMIT", "Counts", "Proxy", "Rule", "Then", "Watch", "Way", "behind", "behind_bytes"]
 
 CONNECTIONS_MAX = 200
 CONNECT_DEADLINE_S = 10.0

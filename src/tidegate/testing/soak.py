@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tidegate.testing.crash.campaign import CHUNK_ROWS, PAIRS, commit, random_seed, tell
+from tidegate.testing.crash.campaign import CHUNK_ROWS, commit, random_seed, tell
+from tidegate.testing.crash.pairs import PAIRS
 from tidegate.testing.crash.stage import Stage
 from tidegate.testing.crash.victim import Victim
 from tidegate.testing.ledger import Load, Verdict
@@ -63,8 +64,8 @@ def soak(folder: Path, minutes: float, seed: int, load: Load) -> tuple[dict[str,
     lags_ms: list[float] = []
     with Stage(folder, seed) as stage:
         stage.data_sources(1, CHUNK_ROWS)
-        workload = stage.workload(1, seed, load).create()
-        victims = [Victim(stage, 1, target, write).create() for target, write in PAIRS]
+        workload = stage.workload("postgres", 1, seed, load).create()
+        victims = [Victim(stage, 1, pair).create() for pair in PAIRS]
         for victim in victims:
             victim.becomes("Running")
         workload.start()
@@ -104,7 +105,7 @@ def _sample(stage: Stage, victims: list[Victim], held: dict[str, Memory], at_s: 
     for victim in victims:
         worker = victim.worker()
         if worker is not None:
-            held[f"{victim.target} {victim.write}"].add(at_s, _resident(worker.pid))
+            held[f"{victim.pair.target} {victim.write}"].add(at_s, _resident(worker.pid))
     if stage.site.process is not None:
         held["server"].add(at_s, _resident(stage.site.process.pid))
 

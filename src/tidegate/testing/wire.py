@@ -142,6 +142,8 @@ def behind(pattern: bytes, longest: int = 256) -> Callable[[], Watch]:
 
 # The statement as a client of PostgreSQL sends it: as a query, or to be parsed.
 COMMIT = behind(rb"Q\x00\x00\x00\x0bCOMMIT\x00|P\x00\x00\x00.[^\x00]{0,200}\x00COMMIT\x00")
+# The same of MariaDB: the first packet of a command, COM_QUERY.
+MARIADB_COMMIT = behind(rb"\x07\x00\x00\x00\x03COMMIT")
 
 
 class Link:

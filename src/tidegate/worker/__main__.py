@@ -10,14 +10,22 @@ import threading
 from tidegate import faultpoint, logs
 from tidegate.worker.agent import Agent
 from tidegate.worker.link import Link
+from tidegate.worker.shipping import Shipper
 
 TERMINATED = 143
+FILE_BYTES_MAX = 4_000_000
+"""Of the worker's own log file, which is for what could not be told to the server."""
 
 
 def main() -> int:
-    logs.configure("info")
+    logs.configure(os.environ.get("TIDEGATE_LOG_LEVEL", "info"), file_bytes_max=FILE_BYTES_MAX)
     faultpoint.arm_from_environment()
-    agent = Agent(Link(os.environ.pop("TIDEGATE_WORKER_URL"), os.environ.pop("TIDEGATE_WORKER_TOKEN")))
+    token = os.environ.pop("TIDEGATE_WORKER_TOKEN")
+    logs.conceal([token])
+    link = Link(os.environ.pop("TIDEGATE_WORKER_URL"), token)
+    shipper = Shipper(link)
+    logs.hand_to(shipper.take)
+    agent = Agent(link, shipper)
     _heed(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the server's terminal is not meant for its workers
     return agent.run()

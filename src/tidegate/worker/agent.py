@@ -17,7 +17,10 @@ from typing import Any
 
 import structlog
 
+from tidegate import logs
 from tidegate.connect.capability import ReadMode
+from tidegate.connect.config import Config, secret_fields
+from tidegate.connect.registry import source_class, target_class
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target
 from tidegate.decode.choice import which
@@ -29,18 +32,22 @@ from tidegate.engine.running import Phase
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, Retry, ServerUnreachable, TargetEpochAhead, TidegateError
 from tidegate.faultpoint import crossing
+from tidegate.model.measured import TableState
 from tidegate.model.problem import problem
 from tidegate.model.process import started
 from tidegate.model.task import parse_task
 from tidegate.worker.inquiry import inquiry
 from tidegate.worker.link import Link
 from tidegate.worker.outbox import Outbox
+from tidegate.worker.shipping import Shipper
 
 log = structlog.get_logger()
 
 REGISTER_DEADLINE_S = 30.0
 GOODBYE_DEADLINE_S = 60.0
 FENCED_EXIT_S = 5.0
+LAST_LINES_S = 3.0
+"""How long the last lines of the log may take to be told."""
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.25, 15.0
 # How long a run that is being started or continued tries again before it says what is wrong.
 OPENING_PATIENCE_S = 20.0
@@ -53,8 +60,9 @@ ORPHAN_CODE = 5
 class Agent:
     """`run` returns the process's exit code."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, shipper: Shipper) -> None:
         self._link = link
+        self._shipper = shipper
         self._desk = Desk()
         self._gauges = Gauges()
         self._pipeline: Pipeline | None = None
@@ -64,6 +72,8 @@ class Agent:
         self._recovering: TidegateError | None = None
         self._snapshot_position: str | None = None
         self._draining = False
+        self._cpu_before_s = 0.0
+        """Of the run's earlier workers."""
         self._pause: float | None = None
         """Which pause was asked for last."""
         self._heard_at = self._worked_at = time.monotonic()
@@ -80,24 +90,31 @@ class Agent:
         log.warning("worker.fenced")
         self._desk.abandon()
         self._ended.wait(FENCED_EXIT_S)
+        self._shipper.close(LAST_LINES_S)
         os._exit(FENCED_CODE)  # whatever still hangs must not go on
 
     # --- hooks of the pipeline ---
 
     def opened(self) -> None:
+        position = str(self._pipeline.position) if self._pipeline else None
+        log.info("run.opened", position=position, again=self._opened)
         if self._recovering is not None:
             self._outbox.event("recovered")
         self._recovering = None
         if not self._opened:
             self._opened = True
-            self._outbox.event("opened")
+            self._outbox.event("opened", position=str(position))
 
     def snapshot(self, snapshot: Snapshot) -> None:
+        log.debug("snapshot.taken", kind=str(snapshot.kind), position=str(snapshot.position))
         self._outbox.snapshot(snapshot, self._desk)
         self._snapshot_position = str(snapshot.position)  # I2: the target holds it, so it must never stand behind it
 
     def event(self, name: str, facts: dict[str, Any]) -> None:
         log.info(name, **facts)
+        if name == "table_gone":
+            reason = "the source no longer logs it: dropped, renamed, or taken out of the publication"
+            self._gauges.tables.wrong(facts["table"], reason, TableState.GONE)
         if name == "pause_failed":
             facts = facts | {"pause": self._pause}
         self._outbox.event(name, **facts)
@@ -110,6 +127,7 @@ class Agent:
             crossing("run.registered")
         except TidegateError as error:
             log.error("worker.not_registered", code=error.code, detail=error.detail)
+            self._shipper.close(LAST_LINES_S)
             return 1
         heartbeat = threading.Thread(target=self._beat, args=(given["heartbeat_s"],), name="heartbeat", daemon=True)
         heartbeat.start()
@@ -118,6 +136,8 @@ class Agent:
         finally:
             self._ended.set()
         heartbeat.join(timeout=5)
+        log.info("run.left", code=code)
+        self._shipper.close(LAST_LINES_S)
         self._link.close()
         return code
 
@@ -134,6 +154,8 @@ class Agent:
 
     def _work(self, given: dict[str, Any]) -> int:
         try:
+            _conceal(source_class(given["source"]["kind"]).Config, given["source"]["config"])
+            _conceal(target_class(given["target"]["kind"]).Config, given["target"]["config"])
             source = open_source((given["source"]["kind"], given["source"]["config"]))
             target = open_target((given["target"]["kind"], given["target"]["config"]))
             spec = parse_task(given["task"]["definition"])
@@ -146,6 +168,10 @@ class Agent:
         if given["snapshot"]:
             self._snapshot_position = given["snapshot"]["position"]
             self._gauges.go_on_from(given["snapshot"]["state"].get("counters", {}))
+        counted = given.get("counted", {})
+        self._gauges.go_on_from(counted)
+        self._gauges.tables.go_on_from(given.get("tables", {}))
+        self._cpu_before_s = float(counted.get("cpu_s", 0.0))
         log.info("run.begins", run=plan.run, epoch=plan.epoch, task=spec.task, version=given["task"]["version"])
         log.info("run.decodes", how=str(decoder))
         patient = given.get("state") == "running"
@@ -237,6 +263,7 @@ class Agent:
     def _finished(self) -> int:
         if self._desk.abandoned:
             return FENCED_CODE
+        self._last_word()
         if self._desk.ending is SnapshotKind.PAUSE:
             crossing("pause.drained")
             self._outbox.event("drained")
@@ -255,7 +282,7 @@ class Agent:
                 self._worked_at = time.monotonic()
             try:
                 crossing("lease.renewing")
-                orders = self._link.post("heartbeat", self._state())
+                orders = self._report()
                 crossing("lease.renewed")
                 self._heard_at = time.monotonic()
             except ServerUnreachable:
@@ -274,26 +301,55 @@ class Agent:
                 self.drain()
             if orders.get("snapshot") is not None:
                 self._desk.ask_snapshot(str(orders["snapshot"]))
+            if orders.get("tables"):
+                self._gauges.tables.tell_all()
             if orders.get("verify") is not None:
                 self._desk.inquire(inquiry(orders["verify"], self._link, self._outbox))
+
+    def _last_word(self) -> None:
+        """What was counted since the last heartbeat."""
+        try:
+            self._report()
+        except TidegateError as error:
+            log.info("heartbeat.last_refused", code=error.code, detail=error.detail)
+
+    def _report(self) -> dict[str, Any]:
+        tables = self._gauges.tables.tell()
+        try:
+            return self._link.post("heartbeat", self._state() | {"tables": tables})
+        except TidegateError:
+            self._gauges.tables.untold(tables)
+            raise
 
     def _state(self) -> dict[str, Any]:
         pipeline = self._pipeline
         used = os.times()
         at_work = self._recovering is None and pipeline is not None and pipeline.position is not None
-        counters = self._gauges.report() | {
-            "memory_bytes": resident_bytes(),
-            "cpu_s": round(used.user + used.system, 3),
-        }
+        counters = (
+            self._gauges.report()
+            | self._gauges.since_last()
+            | {
+                "memory_bytes": resident_bytes(),
+                "cpu_s": round(self._cpu_before_s + used.user + used.system, 3),
+                "queue_share": round(pipeline.queue_share, 3) if pipeline else 0.0,
+                "still_s": round(pipeline.still_s, 1) if pipeline and at_work else 0.0,
+            }
+        )
         return {
             "phase": str(pipeline.phase if pipeline else Phase.PREPARING),
             "health": "recovering" if self._recovering is not None else "steady",
             "position": str(pipeline.position) if pipeline and pipeline.position else None,
+            "read_to": str(pipeline.reached) if pipeline and pipeline.reached else None,
             "counters": counters,
             "lag_s": round(self._gauges.lag_s(), 3) if at_work else None,  # nobody knows how far it is behind else
             "lag_bytes": pipeline.behind_bytes if pipeline and at_work else None,
             "error": problem(self._recovering) if self._recovering is not None else None,
         }
+
+
+def _conceal(model: type[Config], config: dict[str, Any]) -> None:
+    """What the data source keeps secret is never logged, whatever an error's detail may quote (I8)."""
+    logs.conceal(str(config[name]) for name in secret_fields(model) if config.get(name))
 
 
 def resident_bytes() -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import Field
 
-from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, NewName, Version, VersionField
+from tidegate.model.principal import Principal
+from tidegate.server.access import Caller, group_for
+from tidegate.server.api.shapes import Body, Door, NameInPath, NewName, Version, VersionField
+from tidegate.server.control import Control
 from tidegate.server.views import GroupView, ProjectView
 
 router = APIRouter()
@@ -36,56 +39,64 @@ class ChangedGroup(Body):
 
 
 @router.get("/projects", tags=["projects"])
-def list_projects(control: Door) -> list[ProjectView]:
-    """All projects."""
-    return control.projects()
+def list_projects(control: Door, who: Caller) -> list[ProjectView]:
+    """All projects that you may see."""
+    return [one for one in control.projects() if who.sees(one.name)]
 
 
 @router.post("/projects", tags=["projects"], status_code=201)
-def create_project(control: Door, body: NewProject) -> ProjectView:
+def create_project(control: Door, who: Caller, body: NewProject) -> ProjectView:
     """Make a project."""
-    return control.create_project(body.name, body.description, actor=ACTOR)
+    return control.create_project(body.name, body.description, actor=who.actor)
 
 
 @router.put("/projects/{name}", tags=["projects"])
-def edit_project(control: Door, name: NameInPath, body: ChangedProject) -> ProjectView:
+def edit_project(control: Door, who: Caller, name: NameInPath, body: ChangedProject) -> ProjectView:
     """Change its description."""
-    return control.edit_project(name, description=body.description, actor=ACTOR)
+    return control.edit_project(name, description=body.description, actor=who.actor)
 
 
 @router.delete("/projects/{name}", tags=["projects"], status_code=204)
-def delete_project(control: Door, name: NameInPath) -> None:
+def delete_project(control: Door, who: Caller, name: NameInPath) -> None:
     """Delete it; refused while it has tasks or data sources."""
-    control.delete_project(name, actor=ACTOR)
+    control.delete_project(name, actor=who.actor)
 
 
 @router.get("/resource-groups", tags=["resource groups"])
-def list_groups(control: Door) -> list[GroupView]:
-    """All resource groups with their units, total and used."""
-    return control.groups()
+def list_groups(control: Door, who: Caller) -> list[GroupView]:
+    """All resource groups with their units, total and used; what uses them as far as you may see it."""
+    seen = _seen_tasks(control, who)
+    return [group_for(one, seen) for one in control.groups()]
 
 
 @router.post("/resource-groups", tags=["resource groups"], status_code=201)
-def create_group(control: Door, body: NewGroup) -> GroupView:
+def create_group(control: Door, who: Caller, body: NewGroup) -> GroupView:
     """Make a resource group."""
     return control.create_group(
-        body.name, units=body.units, engine=body.engine, description=body.description, actor=ACTOR
+        body.name, units=body.units, engine=body.engine, description=body.description, actor=who.actor
     )
 
 
 @router.get("/resource-groups/{name}", tags=["resource groups"])
-def get_group(control: Door, name: NameInPath) -> GroupView:
+def get_group(control: Door, who: Caller, name: NameInPath) -> GroupView:
     """One resource group."""
-    return control.group(name)
+    return group_for(control.group(name), _seen_tasks(control, who))
 
 
 @router.put("/resource-groups/{name}", tags=["resource groups"])
-def edit_group(control: Door, name: NameInPath, body: ChangedGroup) -> GroupView:
+def edit_group(control: Door, who: Caller, name: NameInPath, body: ChangedGroup) -> GroupView:
     """Change units or description. Fewer units than used stops nothing; it only lets nothing new start."""
-    return control.edit_group(name, units=body.units, description=body.description, version=body.version, actor=ACTOR)
+    return control.edit_group(
+        name, units=body.units, description=body.description, version=body.version, actor=who.actor
+    )
 
 
 @router.delete("/resource-groups/{name}", tags=["resource groups"], status_code=204)
-def delete_group(control: Door, name: NameInPath, version: Version = None) -> None:
+def delete_group(control: Door, who: Caller, name: NameInPath, version: Version = None) -> None:
     """Delete it; refused while a task names it."""
-    control.delete_group(name, version=version, actor=ACTOR)
+    control.delete_group(name, version=version, actor=who.actor)
+
+
+def _seen_tasks(control: Control, who: Principal) -> frozenset[str] | None:
+    """The names of the tasks that are there for them; None: all."""
+    return None if who.seen is None else frozenset(view.name for view in control.tasks(seen=who.seen))

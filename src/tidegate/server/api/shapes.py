@@ -13,8 +13,6 @@ from tidegate.model.task import NAME_PATTERN, TaskSpec, parse_task
 from tidegate.server.control import Control
 
 NUMBER_MAX = 2**31 - 1
-ACTOR = "admin"
-"""Who asks, until there are users: the holder of the admin token."""
 
 
 def _control(request: Request) -> Control:

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from tidegate.server.api.shapes import ACTOR, Body, Door, NameInPath, NewName, Project, Version, VersionField
+from tidegate.model.permission import SOURCE_EDIT
+from tidegate.server.access import Caller
+from tidegate.server.api.shapes import Body, Door, NameInPath, NewName, Project, Version, VersionField
 from tidegate.server.connectivity import ConnectorView, Report, Role, connectors, tried
 from tidegate.server.views import DataSourceView
 
@@ -61,16 +63,16 @@ def list_data_sources(control: Door, project: Project = "default") -> list[DataS
 
 
 @router.post("/data-sources", status_code=201)
-def create_data_source(control: Door, body: NewDataSource, project: Project = "default") -> DataSourceView:
+def create_data_source(control: Door, who: Caller, body: NewDataSource, project: Project = "default") -> DataSourceView:
     """Save a data source. Its secrets are encrypted and never shown again."""
     return control.create_data_source(
-        body.name, body.kind, body.config, project=project, description=body.description, actor=ACTOR
+        body.name, body.kind, body.config, project=project, description=body.description, actor=who.actor
     )
 
 
 @router.post("/data-sources/test")
-def try_settings(body: Trial, role: AsRole = None) -> Report:
-    """Test settings before saving them."""
+def try_settings(body: Trial, project: Project = "default", role: AsRole = None) -> Report:
+    """Test settings before saving them. Who may make data sources in the project may test them."""
     return tried((body.kind, body.config), role)
 
 
@@ -82,7 +84,7 @@ def get_data_source(control: Door, name: NameInPath, project: Project = "default
 
 @router.put("/data-sources/{name}")
 def edit_data_source(
-    control: Door, name: NameInPath, body: ChangedDataSource, project: Project = "default"
+    control: Door, who: Caller, name: NameInPath, body: ChangedDataSource, project: Project = "default"
 ) -> DataSourceView:
     """Change settings or description. Running workers take it when they next start."""
     return control.edit_data_source(
@@ -91,19 +93,28 @@ def edit_data_source(
         config=body.config,
         description=body.description,
         version=body.version,
-        actor=ACTOR,
+        actor=who.actor,
     )
 
 
 @router.delete("/data-sources/{name}", status_code=204)
-def delete_data_source(control: Door, name: NameInPath, project: Project = "default", version: Version = None) -> None:
+def delete_data_source(
+    control: Door, who: Caller, name: NameInPath, project: Project = "default", version: Version = None
+) -> None:
     """Delete it; refused while a task uses it."""
-    control.delete_data_source(name, project=project, version=version, actor=ACTOR)
+    control.delete_data_source(name, project=project, version=version, actor=who.actor)
 
 
 @router.post("/data-sources/{name}/test")
 def check_data_source(
-    control: Door, name: NameInPath, project: Project = "default", role: AsRole = None, body: Edit | None = None
+    control: Door,
+    who: Caller,
+    name: NameInPath,
+    project: Project = "default",
+    role: AsRole = None,
+    body: Edit | None = None,
 ) -> Report:
-    """Connect with the stored settings (or with an edit of them) and report a result per check."""
+    """Connect with the stored settings and report a result per check; or with an edit of them, for who may make it."""
+    if body is not None and body.config is not None:
+        who.demand(SOURCE_EDIT, project)
     return tried(control.data_source_side(name, project=project, config=body.config if body else None), role)

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from tidegate.model.task import NAME_PATTERN, TABLES_MAX, TableEntry
-from tidegate.server.api.shapes import ACTOR, Body, Door, Project, TaskInPath
+from tidegate.server.access import Caller
+from tidegate.server.api.shapes import Body, Door, Project, TaskInPath
 from tidegate.server.views import VerificationView
 
 router = APIRouter(prefix="/tasks/{task}/verifications", tags=["verifications"])
@@ -40,11 +41,11 @@ class Verify(Body):
 
 @router.post("", status_code=202)
 def verify_task(
-    control: Door, task: TaskInPath, body: Verify | None = None, project: Project = "default"
+    control: Door, who: Caller, task: TaskInPath, body: Verify | None = None, project: Project = "default"
 ) -> VerificationView:
     """Compare all rows of source and target as of one instant, while the task goes on. One at a time per task."""
     number = control.task_id(task, project=project)
-    return control.verify(number, actor=ACTOR, **(body or Verify()).model_dump())
+    return control.verify(number, actor=who.actor, **(body or Verify()).model_dump())
 
 
 @router.get("")

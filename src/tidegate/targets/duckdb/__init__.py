@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
-from tidegate.connect.fitting import misfit_error, unfit_error, written_before
+from tidegate.connect.fitting import misfit_error, shared_error, unfit_error, written_before
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetNameClash,
@@ -100,7 +100,8 @@ class DuckdbTarget(Target):
     def identity(self) -> tuple[str, ...]:
         return (self.kind, os.path.realpath(self.config.path))
 
-    def type_of(self, type: DataType) -> str:
+    @classmethod
+    def type_of(cls, type: DataType, family: str) -> str:
         return types.column_type(type)
 
     def can_order(self, type: DataType) -> bool:
@@ -124,6 +125,10 @@ class DuckdbTarget(Target):
                 return False
             own = state.exists(connection) and (table.schema, table.name) in state.fed(connection, run)
             return not own and not _is_empty(connection, Applier(connection), table)
+
+    def sharer(self, run: str, table: TargetTable) -> str | None:
+        with self._visit() as connection:
+            return None if connection is None else state.sharer(connection, run, table.schema, table.name)
 
     def refusals(self, tables: Sequence[TargetTable]) -> list[TidegateError]:
         refused = [error for table in tables for error in unfit_error(table, catalog.refused_names(table))]
@@ -167,6 +172,8 @@ class DuckdbTarget(Target):
             if found is None:
                 _create(connection, applier, table)
             empty = _is_empty(connection, applier, table)
+            for refused in shared_error(table, state.sharer(connection, self._run, table.schema, table.name)):
+                raise refused
             own = (table.schema, table.name) in fed
             if not (empty or own or replace or table.mode is WriteMode.APPEND):
                 raise TargetNotEmpty(f"{table} holds rows that no run of this task wrote")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import duckdb
 
-from tidegate.connect.runkey import task_of
+from tidegate.connect.runkey import sharing, task_of
 from tidegate.connect.target import Progress, Stored
 from tidegate.errors import Fenced, TargetPositionMismatch
 from tidegate.targets.duckdb.catalog import first
@@ -99,6 +99,16 @@ def fed(connection: duckdb.DuckDBPyConnection, run: str) -> set[tuple[str, str]]
     """The tables that runs of the same task made their own, as they were spelled."""
     query = 'SELECT "schema", name FROM tidegate.fed_table WHERE task = ?'
     return {(schema, name) for schema, name in connection.execute(query, [task_of(run)]).fetchall()}
+
+
+def sharer(connection: duckdb.DuckDBPyConnection, run: str, schema: str, name: str) -> str | None:
+    """See `Target.sharer`. Where a run has no position any more it was stopped."""
+    if not exists(connection):
+        return None
+    query = 'SELECT task FROM tidegate.fed_table WHERE lower("schema") = lower(?) AND lower(name) = lower(?)'
+    tasks = {task for (task,) in connection.execute(query, [schema, name]).fetchall()}
+    runs = connection.execute("SELECT run FROM tidegate.position ORDER BY run").fetchall()
+    return sharing(run, tasks, (other for (other,) in runs))
 
 
 def feed(connection: duckdb.DuckDBPyConnection, run: str, schema: str, name: str, place: str) -> None:

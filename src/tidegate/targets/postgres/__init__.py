@@ -12,7 +12,7 @@ from psycopg import errors as pg
 
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
-from tidegate.connect.fitting import misfit_error, unfit_error, written_before
+from tidegate.connect.fitting import misfit_error, shared_error, unfit_error, written_before
 from tidegate.connect.pgchunk import BINARY
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
@@ -80,9 +80,9 @@ class PostgresTarget(Target):
             (system,) = _one(connection.execute("SELECT system_identifier::text FROM pg_control_system()"))
         return (FAMILY, system, self.config.database)
 
-    def type_of(self, type: DataType) -> str:
-        """The type's native spelling is read as PostgreSQL's; `prepare` knows the family and reads only that one so."""
-        return column_type(type, FAMILY)
+    @classmethod
+    def type_of(cls, type: DataType, family: str) -> str:
+        return column_type(type, family)
 
     def can_order(self, type: DataType) -> bool:
         return type.kind not in (Kind.JSON, Kind.OTHER)
@@ -102,6 +102,10 @@ class PostgresTarget(Target):
             if catalog.existing(cursor, table.schema, table.name) is None:
                 return False
             return not (_is_empty(cursor, table) or state.owns(cursor, run, table.schema, table.name))
+
+    def sharer(self, run: str, table: TargetTable) -> str | None:
+        with self._session() as connection, connection.cursor() as cursor:
+            return state.sharer(cursor, run, table.schema, table.name)
 
     def lost(self, run: str, tables: Sequence[TargetTable]) -> list[str]:
         with self._session() as connection, connection.cursor() as cursor:
@@ -167,6 +171,8 @@ class PostgresTarget(Target):
             if found is None:
                 _create(cursor, table)
             empty = _is_empty(cursor, table)
+            for refused in shared_error(table, state.sharer(cursor, self._run, table.schema, table.name)):
+                raise refused
             own = state.feeds(cursor, self._run, table.schema, table.name)
             if not (empty or own or replace or table.mode is WriteMode.APPEND):
                 raise TargetNotEmpty(f"{table} holds rows that no run of this task wrote")

@@ -126,7 +126,7 @@ class Applier:
         into = quoted(table.schema, table.name)
         cursor.execute(f"LOCK TABLE {into} IN ACCESS EXCLUSIVE MODE")
         del self._tables[table.schema, table.name]
-        if not self._existing(cursor, table).key_to_come:  # another task that feeds it was first
+        if not self._existing(cursor, table).key_to_come:  # somebody made one meanwhile
             return
         cursor.execute(f"ALTER TABLE {into} ADD PRIMARY KEY ({_list(table.source.key)})")
         cursor.execute(f"COMMENT ON TABLE {into} IS NULL")

@@ -67,7 +67,8 @@ class ExistingTable:
 
 _TABLE = """
 SELECT c.oid, c.relkind::text, c.relpersistence = 'p',
-       coalesce(obj_description(c.oid, 'pg_class') = %s, false),
+       coalesce(obj_description(c.oid, 'pg_class') = %s, false)
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
        has_table_privilege(c.oid, 'TRUNCATE') AND NOT EXISTS (
            SELECT FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conrelid <> c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors as pg
 
 from tidegate.connect.postgres import quoted
-from tidegate.connect.runkey import task_of
+from tidegate.connect.runkey import sharing, task_of
 from tidegate.connect.target import Progress, Stored
 from tidegate.errors import Fenced, TargetPositionMismatch
 
@@ -126,6 +126,16 @@ def feed(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> None:
            ON CONFLICT (schema, name, task) DO UPDATE SET table_oid = excluded.table_oid""",
         (schema, name, task_of(run), quoted(schema, name)),
     )
+
+
+def sharer(cursor: psycopg.Cursor[Any], run: str, schema: str, name: str) -> str | None:
+    """See `Target.sharer`. Where a run has no position any more it was stopped."""
+    if not exists(cursor):
+        return None
+    query = "SELECT task FROM tidegate.fed_table WHERE schema = %s AND name = %s"
+    tasks = {task for (task,) in cursor.execute(query, (schema, name)).fetchall()}
+    runs = cursor.execute("SELECT run FROM tidegate.position ORDER BY run").fetchall()
+    return sharing(run, tasks, (other for (other,) in runs))
 
 
 def lost(cursor: psycopg.Cursor[Any], run: str, tables: Sequence[tuple[str, str]]) -> list[tuple[int, bool]]:

@@ -15,9 +15,17 @@ from pathlib import Path
 
 from tidegate.testing.crash.campaign import ROUND_S, Campaign, commit, long_enough, random_seed, tell
 from tidegate.testing.crash.fire import Tally
+from tidegate.testing.crash.pairs import PAIRS, Pair, all_of
 
 LONG_TIMES = 2
 """A long run ends after so many times the minutes asked for, whatever it has done."""
+
+
+def _pairs(text: str) -> tuple[Pair, ...]:
+    try:
+        return all_of(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main() -> int:
@@ -28,22 +36,33 @@ def main() -> int:
     parser.add_argument(
         "--long", action="store_true", help="not only for so long, but until all that a long run is to do was done"
     )
+    parser.add_argument(
+        "--pairs",
+        type=_pairs,
+        default=PAIRS,
+        metavar="SOURCE:TARGET[:WRITE],…",
+        help="what is attacked, such as mariadb:postgres,postgres:mariadb:append; else PostgreSQL into PostgreSQL and"
+        " DuckDB",
+    )
     parser.add_argument("--results", type=Path, help="folder for crash-<date>-<commit>.json; else standard output")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random_seed()
     folder = Path(tempfile.mkdtemp(prefix="tidegate-crash-"))
-    tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}{' --long' * given.long}")
-    campaign = Campaign(folder, seed, round_s=given.round_seconds, steers=given.long, told=tell)
+    pairs: tuple[Pair, ...] = given.pairs
+    named = "" if pairs == PAIRS else " --pairs " + ",".join(":".join(pair) for pair in pairs)
+    tell(f"python -m tidegate.testing.crash --minutes {given.minutes:g} --seed {seed}{named}{' --long' * given.long}")
+    campaign = Campaign(folder, seed, pairs=pairs, round_s=given.round_seconds, steers=given.long, told=tell)
     began = time.monotonic()
 
     def enough(tally: Tally) -> bool:
-        return time.monotonic() - began >= given.minutes * 60 and (not given.long or long_enough(tally))
+        return time.monotonic() - began >= given.minutes * 60 and (not given.long or long_enough(tally, pairs))
 
     result = campaign.run(given.minutes * (LONG_TIMES if given.long else 1), enough)
     said = json.dumps(result.as_json(at := commit()), indent=1, ensure_ascii=False)
     if given.results is not None:
         given.results.mkdir(parents=True, exist_ok=True)
-        (given.results / f"crash-{result.began:%Y%m%d}-{at}.json").write_text(said + "\n")
+        ends = "" if pairs == PAIRS else "-" + "-".join(sorted({end for pair in pairs for end in pair[:2]}))
+        (given.results / f"crash-{result.began:%Y%m%d}-{at}{ends}.json").write_text(said + "\n")
     else:
         sys.stdout.write(said + "\n")
     if result.right:

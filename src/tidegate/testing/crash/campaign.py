@@ -1,4 +1,5 @@
-"""Rounds of fire until the time is over: fresh databases, four tasks, a workload, every kind of fault, an audit."""
+"""Rounds of fire until the time is over: fresh databases, a task for each pair of ends, writers at each source, every
+kind of fault, an audit."""
 
 from __future__ import annotations
 
@@ -10,20 +11,22 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tidegate.faultpoint import POINTS
+from tidegate.model.position import Position
+from tidegate.testing.crash.ends import ENDS
 from tidegate.testing.crash.fire import Tally, Tormentor
 from tidegate.testing.crash.history import Findings, History
+from tidegate.testing.crash.pairs import PAIRS, Pair
 from tidegate.testing.crash.stage import Stage
 from tidegate.testing.crash.victim import Victim
 from tidegate.testing.ledger import Load, Verdict, Workload
 
-PAIRS = (("postgres", "append"), ("postgres", "upsert"), ("duckdb", "append"), ("duckdb", "upsert"))
 CHUNK_ROWS = 150
 ROUND_S = 120.0
 JOIN_DEADLINE_S = 150.0
@@ -66,10 +69,15 @@ TRANSACTIONS_MIN_S = 2.0
 """A round whose source saw fewer transactions a second than this has shown nothing."""
 
 
-def long_enough(tally: Tally) -> bool:
+def crossed(pairs: Sequence[Pair]) -> list[str]:
+    """The fault points that some task of these pairs comes by."""
+    return [point for point in POINTS if any(point not in ENDS[pair.source].never for pair in pairs)]
+
+
+def long_enough(tally: Tally, pairs: Sequence[Pair] = PAIRS) -> bool:
     """Whether all of `LONG` was done."""
     return all(tally.counts[kind] >= least for kind, least in LONG.items()) and all(
-        tally.points[point] >= LONG_POINT for point in POINTS
+        tally.points[point] >= LONG_POINT for point in crossed(pairs)
     )
 
 
@@ -89,6 +97,7 @@ class Result:
 
     seed: int
     began: datetime
+    pairs: Sequence[Pair] = PAIRS
     minutes: float = 0.0
     rounds: int = 0
     tally: Tally = field(default_factory=Tally)
@@ -117,7 +126,7 @@ class Result:
             "began": self.began.isoformat(timespec="seconds"),
             "minutes": round(self.minutes, 1),
             "python": platform.python_version(),
-            "pairs": [f"postgres→{target} {write}" for target, write in PAIRS],
+            "pairs": [str(pair) for pair in self.pairs],
             "rounds": self.rounds,
             "kills": counts["kills"],
             "server_kills": counts["server_kills"],
@@ -164,6 +173,7 @@ class Campaign:
         folder: Path,
         seed: int,
         *,
+        pairs: Sequence[Pair] = PAIRS,
         round_s: float = ROUND_S,
         weights: Mapping[str, float] = WEIGHTS,
         steers: bool = False,
@@ -171,15 +181,15 @@ class Campaign:
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Everything it makes is in `folder`; `told` hears a line per round. `steers`: towards `LONG`."""
-        self.folder, self.seed, self.round_s = folder, seed, round_s
+        self.folder, self.seed, self.pairs, self.round_s = folder, seed, pairs, round_s
         self.weights, self.steers = dict(weights), steers
         self.load, self.told = load or Load(synchronous=1, pause_s=0.02, bulk_share=0.005), told
-        self.result = Result(seed, datetime.now(UTC))
+        self.result = Result(seed, datetime.now(UTC), pairs)
 
     def run(self, minutes: float, enough: Callable[[Tally], bool] = lambda tally: False) -> Result:
         """Rounds until the time is over, `enough` was done, or something is wrong."""
         began = time.monotonic()
-        with Stage(self.folder, self.seed) as stage:
+        with Stage(self.folder, self.seed, self.pairs) as stage:
             while time.monotonic() - began < minutes * 60 and self.result.right and not enough(self.result.tally):
                 left_s = minutes * 60 - (time.monotonic() - began)
                 self._round(stage, self.result.rounds + 1, min(self.round_s, max(5.0, left_s)), enough)
@@ -198,11 +208,14 @@ class Campaign:
 
     def _round(self, stage: Stage, number: int, seconds: float, enough: Callable[[Tally], bool]) -> None:
         stage.data_sources(number, CHUNK_ROWS)
-        workload = stage.workload(number, self.seed + number, self.load).create()
-        victims = [Victim(stage, number, target, write) for target, write in PAIRS]
+        workloads = {
+            source: stage.workload(source, number, self.seed + number, self.load).create() for source in stage.sources
+        }
+        victims = [Victim(stage, number, pair) for pair in self.pairs]
         ending = threading.Event()
-        history = History(stage, number)
-        workload.start()
+        histories = [History(target, number) for target in stage.targets.values()]
+        for workload in workloads.values():
+            workload.start()
         for victim in victims:
             victim.create()
         tally = self.result.tally
@@ -226,30 +239,35 @@ class Campaign:
         self.result.rounds = number
         if self.result.tally.failures:
             self.result.notes += [f"{victim.name} is {victim.status()}" for victim in victims]
-        self._audit(stage, victims, workload, seconds)
-        self._judge(victims, history.judge(), number)
+        self._audit(stage, victims, workloads, seconds)
+        found = Findings()
+        for history in histories:
+            found.add(history.judge(_parser(victims)))
+        self._judge(victims, found)
         if not self.result.tally.failures and self.result.right:
             stage.drop_databases(number)
 
-    def _audit(self, stage: Stage, victims: list[Victim], workload: Workload, seconds: float) -> None:
+    def _audit(self, stage: Stage, victims: list[Victim], workloads: Mapping[str, Workload], seconds: float) -> None:
         stage.restart_server()
-        stage.source_wire.heal()
-        stage.target_wire.heal()
-        workload.stop()
-        committed = sum(workload.committed.values())
-        self.result.transactions += committed
+        for end in stage.ends:
+            end.wire.heal()
+        for source, workload in workloads.items():
+            workload.stop()
+            committed = sum(workload.committed.values())
+            self.result.transactions += committed
+            if committed < TRANSACTIONS_MIN_S * seconds:
+                said = f"only {committed} transactions of {source} in {seconds:.0f} s: this round has shown nothing"
+                self.result.tally.fail(said)
         self.result.streamed += stage.streamed()
-        if committed < TRANSACTIONS_MIN_S * seconds:
-            self.result.tally.fail(f"only {committed} transactions in {seconds:.0f} s: this round has shown nothing")
         for victim in victims:
-            verdict, took_s = victim.settled(workload)
+            verdict, took_s = victim.settled(workloads[victim.pair.source])
             if not verdict.right:
                 verdict.notes.insert(0, f"{victim.name} ({victim.status()}) in round of seed {self.seed}")
             self.result.verdict.add(verdict)
             self.result.settle_s.append(took_s)
             self.result.looks += victim.looks
 
-    def _judge(self, victims: list[Victim], found: Findings, number: int) -> None:
+    def _judge(self, victims: list[Victim], found: Findings) -> None:
         if self.result.tally.failures or not self.result.verdict.right:
             return  # kept as it is, to be looked at
         for victim in victims:
@@ -260,6 +278,12 @@ class Campaign:
         self.result.old_epoch_writes += found.old_epoch
         self.result.backward_positions += found.backward
         self.result.notes += found.notes[:10]
+
+
+def _parser(victims: list[Victim]) -> Callable[[str, str], Position]:
+    """Makes of a run and a text the position that it is."""
+    sources = {victim.id: victim.source for victim in victims}
+    return lambda run, text: sources[int(run.rpartition("_t")[2].partition("r")[0])].parse_position(text)
 
 
 def _where(thread: threading.Thread) -> str:

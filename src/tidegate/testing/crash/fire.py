@@ -19,7 +19,7 @@ from tidegate.errors import EnvironmentLacking
 from tidegate.testing.crash.stage import Stage
 from tidegate.testing.crash.victim import Stuck, Victim
 from tidegate.testing.faults import Action
-from tidegate.testing.proxy import COMMIT, Then
+from tidegate.testing.proxy import Then
 from tidegate.testing.site import WorkerProcess
 
 STARTING = ("run.registered", "run.taken", "run.resumed", "run.opened")
@@ -172,6 +172,10 @@ class Tormentor(threading.Thread):
             time.sleep(0.005)
         self._kill(worker)
 
+    def _rarest(self, points: tuple[str, ...]) -> str:
+        """Of those that the victim can cross."""
+        return self.tally.rarest(tuple(point for point in points if point not in self.victim.source.never), self.r)
+
     def _struck(self, point: str, provoke: Callable[[], object] | None = None) -> bool:
         """Order a kill there, provoke it, and wait until somebody died of it."""
         self.stage.faults.forget(point)
@@ -190,7 +194,7 @@ class Tormentor(threading.Thread):
         return True
 
     def kill_at_point(self) -> None:
-        point = self.tally.rarest((*STEADY, "handoff.gated", "pause.drained"), self.r)
+        point = self._rarest((*STEADY, "handoff.gated", "pause.drained"))
         self.at_work()
         pause = (lambda: self.victim.command("pause")) if point == "pause.drained" else None
         self._struck(point, pause)
@@ -301,7 +305,7 @@ class Tormentor(threading.Thread):
         self.victim.stop()
         self.victim.clear()
         self.epoch = 0
-        points = {self.tally.rarest(COPYING, self.r), self.tally.rarest(HANDING, self.r)}
+        points = {self._rarest(COPYING), self._rarest(HANDING)}
         held = {"handoff.stalled": "chunk.read", "handoff.patched": "chunk.locked"}
         holds = [held[point] for point in points if point in held]
         for point in (*points, *holds):
@@ -334,10 +338,11 @@ class Tormentor(threading.Thread):
 
     def wire_cut(self) -> None:
         worker = self.at_work()
-        wire = self.r.choice((self.stage.source_wire, self.stage.target_wire))
+        end = self.r.choice(self.stage.ends)
+        wire = end.wire
         before = wire.counts.cuts
-        if wire is self.stage.target_wire and self.r.random() < 0.4:
-            rule = wire.when(wire.up, COMMIT, Then.RESET_UNANSWERED)
+        if end.role == "dst" and self.r.random() < 0.4:
+            rule = wire.when(wire.up, end.commit, Then.RESET_UNANSWERED)
             until = time.monotonic() + 2
             while rule.times and time.monotonic() < until:
                 time.sleep(0.005)
@@ -353,7 +358,7 @@ class Tormentor(threading.Thread):
 
     def server_crash(self) -> None:
         self.at_work()
-        which = self.r.choice((self.stage.source, self.stage.target))
+        which = self.r.choice(self.stage.ends)
         if not self.stage.database_lock.acquire(timeout=0.1):
             return
         try:

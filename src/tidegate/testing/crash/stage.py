@@ -1,25 +1,23 @@
-"""What a campaign plays on: a source and a target server behind proxies that tear, a site with armed processes, and
-one busy source database per round."""
+"""What a campaign plays on: the servers of its pairs behind proxies that tear, a site with armed processes, and a busy
+database per source and round."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import psycopg
 
+from tidegate.testing.crash.ends import ENDS, End, Role
+from tidegate.testing.crash.pairs import PAIRS, Pair
 from tidegate.testing.faults import Faults
 from tidegate.testing.ledger import Load, Workload
-from tidegate.testing.proxy import Proxy
-from tidegate.testing.servers import PostgresServer, Setting, newest
 from tidegate.testing.site import Refused, Site
-from tidegate.testing.standby import NAME, SlowStandby
 
 LEASE_S = 2.0
 PATIENCE_S = 60.0
@@ -31,27 +29,18 @@ SETTINGS = {
     "restart-backoff-max-s": "0.2",
     "default-group-units": "100",
 }
-DATABASE: dict[str, Setting] = {
-    "wal_level": "logical",
-    "max_wal_senders": 40,
-    "max_replication_slots": 40,
-    "max_connections": 150,
-    "deadlock_timeout": "200ms",
-    "wal_sender_timeout": "20s",
-    "logical_decoding_work_mem": "64kB",  # the least there is: what changes more is sent while it is open
-}
 
 
 class Stage:
     """Use it as a context manager."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, pairs: Sequence[Pair] = PAIRS) -> None:
+        """Raises `EnvironmentLacking` where a server that the pairs need is not on this machine."""
         self.folder = folder
         self.seed = seed
         self.faults = Faults(folder / "faults")
-        slow: dict[str, Setting] = {"synchronous_standby_names": NAME, "synchronous_commit": "local"}
-        self.source = PostgresServer(newest(), settings=DATABASE | slow, fsync=True)
-        self.target = PostgresServer(newest(), settings=DATABASE, fsync=True)
+        self.sources = _servers("src", (pair.source for pair in pairs))
+        self.targets = _servers("dst", (pair.target for pair in pairs))
         self.server_lock = threading.RLock()
         """Held by whoever ends the server, or needs it to stay."""
         self.database_lock = threading.RLock()
@@ -63,11 +52,8 @@ class Stage:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self.source)
-            stack.enter_context(self.target)
-            self.source_wire = stack.enter_context(Proxy((self.source.host, self.source.port), seed=self.seed))
-            self.target_wire = stack.enter_context(Proxy((self.target.host, self.target.port), seed=self.seed + 1))
-            stack.enter_context(SlowStandby(self.source))
+            for place, end in enumerate(self.ends):
+                end.enter(stack, self.seed + place)
             home = self.folder / "site"
             home.mkdir()
             self.site = Site(home, faults=self.faults.folder, **SETTINGS)
@@ -80,6 +66,11 @@ class Stage:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, value, trace)
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """All database servers."""
+        return (*self.sources.values(), *self.targets.values())
 
     # --- asking the server, whatever happens to it ---
 
@@ -98,45 +89,37 @@ class Stage:
     # --- databases ---
 
     def data_sources(self, number: int, chunk_rows: int) -> None:
-        """A fresh source and target database, known to the server as `src<number>` and `dst<number>`."""
-        for side, server, wire in (("src", self.source, self.source_wire), ("dst", self.target, self.target_wire)):
-            name = f"{side}{number}"
-            server.create_database(name)
-            config = server.config(name) | {"host": wire.host, "port": wire.port, "connect_timeout_s": 5}
-            if side == "src":
-                config["chunk_rows"] = chunk_rows
-            self.ask("POST", "/data-sources", {"name": name, "kind": "postgres", "config": config})
+        """A fresh database at each server, known to Tidegate by the name it has there."""
+        for end in self.ends:
+            end.create(number)
+            config = end.config_through_wire(number) | ({"chunk_rows": chunk_rows} if end.role == "src" else {})
+            body = {"name": end.name(number), "kind": end.kind, "config": config}
+            self.ask("POST", "/data-sources", body)
 
     def drop_databases(self, number: int) -> None:
-        self.source.drop_database(f"src{number}")
-        self.target.drop_database(f"dst{number}")
+        for end in self.ends:
+            end.drop(number)
 
-    def at_source(self, number: int) -> psycopg.Connection[Any]:
-        """A connection of the test's own, past the proxy."""
-        return self.source.connect(f"src{number}")
-
-    def at_target(self, number: int) -> psycopg.Connection[Any]:
-        return self.target.connect(f"dst{number}")
-
-    def workload(self, number: int, seed: int, load: Load) -> Workload:
-        """The writers of the source database."""
-        return Workload(lambda: self.source.connect(f"src{number}", autocommit=False), seed, load)
+    def workload(self, source: str, number: int, seed: int, load: Load) -> Workload:
+        """The writers of one of the source databases."""
+        end = self.sources[source]
+        return Workload(lambda: end.connect(number, autocommit=False), seed, load, end.tongue)
 
     def streamed(self) -> int:
-        """Transactions that the source sent while they were open, by the slots there are, since its last crash."""
-        with self.source.connect("postgres") as connection:
-            row = connection.execute(
-                "select coalesce(sum(stream_txns), 0) from pg_catalog.pg_stat_replication_slots"
-            ).fetchone()
-        return int(row[0]) if row else 0
+        """Transactions that the sources sent while they were open, by what they remember of it."""
+        return sum(end.streamed() for end in self.sources.values())
 
-    def crash(self, which: PostgresServer) -> None:
+    def crash(self, which: End) -> None:
         """The database server dies, all its processes with it, and starts again."""
         with self.database_lock:
             self.troubles += 1
-            which.kill()
-            which.start()
+            which.crash()
             self.troubles += 1
+
+
+def _servers(role: Role, kinds: Iterable[str]) -> dict[str, End]:
+    """One of each kind; a file needs none."""
+    return {kind: ENDS[kind](role) for kind in dict.fromkeys(kinds) if kind in ENDS}
 
 
 def patiently(do: Callable[[], Any], what: str, deadline_s: float = PATIENCE_S) -> Any:

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 import duckdb
-import psycopg
 
 from tidegate.model.lifecycle import MOVES
+from tidegate.testing.crash.pairs import Pair
 from tidegate.testing.crash.stage import Stage
 from tidegate.testing.faults import Trace
 from tidegate.testing.ledger import KEYS, TABLES, TOTAL, Verdict, Workload, fold, judge_ledger, judge_rows
@@ -31,11 +31,14 @@ class Stuck(AssertionError):
 class Victim:
     """One task of a round."""
 
-    def __init__(self, stage: Stage, number: int, target: str, write: str) -> None:
-        self.stage, self.number, self.target, self.write = stage, number, target, write
-        self.name = f"{target}_{write}_{number}"
+    def __init__(self, stage: Stage, number: int, pair: Pair) -> None:
+        self.stage, self.number, self.pair, self.write = stage, number, pair, pair.write
+        self.source = stage.sources[pair.source]
+        self.target = stage.targets.get(pair.target)
+        """None: a file."""
+        self.name = f"{pair.source}_{pair.target}_{pair.write}_{number}"
         self.file = stage.folder / f"{self.name}.duckdb"
-        self.schema = self.name if target == "postgres" else "main"
+        self.schema = "main" if self.target is None else self.name
         self.id = 0
         self.torn = 0
         """How often a reader of the target saw half a transfer."""
@@ -43,15 +46,19 @@ class Victim:
         """How often one looked when it could have."""
 
     def create(self, run: bool = True) -> Victim:
-        target = f"dst{self.number}"
-        if self.target == "duckdb":
-            target = self.name
+        target, schema = self.name, self.source.schema(self.number)
+        if self.target is not None:
+            target = self.target.name(self.number)
+        else:
             config = {"path": str(self.file)}
             self.stage.ask("POST", "/data-sources", {"name": target, "kind": "duckdb", "config": config})
         definition = {
             "task": self.name,
             "kind": "whole_database",
-            "source": {"data_source": f"src{self.number}", "tables": [f"public.{table}" for table in TABLES]},
+            "source": {
+                "data_source": self.source.name(self.number),
+                "tables": [f"{schema}.{table}" for table in TABLES],
+            },
             "target": {"data_source": target, "write": self.write, "schema": self.schema},
             "restarts": {"max": -1},
             "snapshots": {"every": "1s"},
@@ -105,12 +112,12 @@ class Victim:
         """A log of changes keeps what earlier runs appended; the audit is of one run."""
         if self.write != "append":
             return
-        if self.target == "duckdb":
+        if self.target is None:
             self.file.unlink(missing_ok=True)
             self.file.with_name(self.file.name + ".wal").unlink(missing_ok=True)
             return
-        with self.stage.database_lock, self.stage.at_target(self.number) as connection:
-            connection.execute(f'drop schema if exists "{self.schema}" cascade'.encode())
+        with self.stage.database_lock:
+            self.target.drop_schema(self.number, self.schema)
 
     # --- its worker ---
 
@@ -151,15 +158,12 @@ class Victim:
 
     def look(self) -> None:
         """What a reader sees at this moment: once its table is in step, the sum of all accounts must be whole."""
-        if self.target != "postgres" or self.write != "upsert":
+        if self.target is None or self.write != "upsert":
             return
-        query = f"""select (select sum(amount) from "{self.schema}".account),
-            (select bool_and((value::json ->> 'in_step')::bool) from tidegate.progress
-              where run like '%\\_t{self.id}r%' and key like 'table:%')"""
-        with suppress(psycopg.errors.UndefinedTable, psycopg.OperationalError):
-            with self.stage.at_target(self.number) as connection:
-                found = connection.execute(query.encode()).fetchone()
-            if found is not None and found[1]:
+        query = f'select (select sum(amount) from "{self.schema}".account), ({self.target.in_step(self.id)})'
+        with suppress(*self.target.missing, *self.target.tongue.away), self.target.connect(self.number) as connection:
+            found = connection.execute(query.encode()).fetchone()
+            if found is not None and found[1] in (True, "1"):
                 self.looks += 1
                 self.torn += found[0] != TOTAL
 
@@ -174,14 +178,16 @@ class Victim:
             time.sleep(0.2)
 
     def judge(self, workload: Workload) -> Verdict:
-        with self.stage.at_source(self.number) as source:
+        schema = self.source.schema(self.number)
+        with self.source.connect(self.number) as source:
             held = {
-                table: source.execute(_READ[table].format(place=f"public.{table}").encode()).fetchall()
+                table: list(source.execute(_READ[table].format(place=f'"{schema}"."{table}"').encode()).fetchall())
                 for table in TABLES
             }
+        missing = self.target.missing if self.target is not None else (duckdb.CatalogException,)
         try:
             arrived = self._arrived()
-        except (psycopg.errors.UndefinedTable, duckdb.CatalogException):
+        except missing:
             return Verdict(lost=1, notes=["the tables are not there"])
         except duckdb.IOException:
             return Verdict(lost=1, notes=["the file is in use"])
@@ -205,7 +211,8 @@ class Victim:
             verdict.notes.append(f"item: {twice} changes are there twice")
         for table in ("item", "account"):
             width = len(KEYS[table])
-            cut = 3  # large values that an update left alone are not in the log
+            # PostgreSQL's log is without the large values that an update left alone.
+            cut = 3 if self.source.kind == "postgres" else 4
             folded = [row[:cut] for row in fold(arrived[table], width)]
             one = judge_rows(table, (row[:cut] for row in held[table]), folded, width)
             one.rows = 0
@@ -230,8 +237,8 @@ class Victim:
         return found
 
     def _reader(self) -> tuple[Callable[[str], list[Any]], Callable[[], None]]:
-        if self.target == "postgres":
-            connection = self.stage.at_target(self.number)
+        if self.target is not None:
+            connection = self.target.connect(self.number)
             return (lambda query: connection.execute(query.encode()).fetchall()), connection.close
         file = duckdb.connect(str(self.file), read_only=True)
         return (lambda query: file.execute(query).fetchall()), file.close
@@ -261,16 +268,9 @@ class Victim:
         return left
 
     def _leftovers(self) -> list[str]:
-        mine = f"%\\_t{self.id}r%"
-        with self.stage.at_source(self.number) as source:
-            slots = source.execute("select slot_name from pg_replication_slots where slot_name like %s", [mine])
-            left = [f"{self.name}: slot {name}" for (name,) in slots.fetchall()]
-            publications = source.execute("select pubname from pg_publication where pubname like %s", [mine])
-            left += [f"{self.name}: publication {name}" for (name,) in publications.fetchall()]
-        if self.target == "postgres":
-            with self.stage.at_target(self.number) as target:
-                runs = target.execute("select run from tidegate.position where run like %s", [mine]).fetchall()
-                left += [f"{self.name}: state of {run}" for (run,) in runs]
+        left = [f"{self.name}: {what}" for what in self.source.kept_for(self.number, self.id)]
+        if self.target is not None:
+            left += [f"{self.name}: state of {run}" for run in self.target.state_of(self.number, self.id)]
         worker = self.worker()
         return [*left, f"{self.name}: process {worker.pid}"] if worker is not None else left
 
@@ -278,5 +278,5 @@ class Victim:
 _READ = {
     "account": "select id, amount, note from {place} order by id",
     "ledger": "select writer, n, note from {place} order by writer, n",
-    "item": "select k, change, note, big from {place} order by k",
+    "item": "select k, step, note, big from {place} order by k",
 }

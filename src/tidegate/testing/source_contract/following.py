@@ -179,7 +179,7 @@ class Following(Ground):
         log = self.followed(source, position)
         self.execute("update u set note = 'before' where id = 1")
         for _ in range(2):
-            self.fresh().add_tables(RUN, [later])
+            self.another(source).add_tables(RUN, [later])
         self.execute("update u set note = 'after' where id = 2", "update t set note = 'too' where id = 1")
         changes = log.changes(2)
         assert [(change.table.name, cell(change, "id")) for change in changes] == [(later, "2"), (name, "1")]
@@ -188,7 +188,7 @@ class Following(Ground):
         """R4: most sources wait for it; one that does not must have it in its log."""
         name, later = self.table(), self.table("u", rows=0)
         source, position = self.begun(name)
-        log, adding = self.followed(source, position), self.fresh()
+        log, adding = self.followed(source, position), self.another(source)
         schema = source.schema(later)
         with self.session() as other:
             other.execute("begin")

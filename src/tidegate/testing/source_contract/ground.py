@@ -43,6 +43,8 @@ class Ground:
     large: ClassVar[int] = 12_000
     """So many rows in one transaction are too many for one part of the log."""
     truncates: ClassVar[bool] = True
+    keeps_log: ClassVar[bool] = True
+    """Whether the source knows each run and keeps its log for it until told otherwise."""
     partitioned: ClassVar[Sequence[str]] = ()
     """Statements that make a table t of partitions, with rows; empty: there is no such thing, or all of it is in the
     log."""
@@ -57,6 +59,8 @@ class Ground:
     """Column type → literals of it."""
 
     _held: list[Source | LogReader]
+    _runs: dict[str, dict[TableName, TableSchema]]
+    """What each run follows, as the engine remembers it."""
 
     def source(self) -> Source:
         """A new instance, always of the same database."""
@@ -73,7 +77,7 @@ class Ground:
     # --- called by pytest around each test ---
 
     def setup_method(self) -> None:
-        self._held = []
+        self._held, self._runs = [], {}
 
     def teardown_method(self) -> None:
         for held in reversed(self._held):
@@ -110,10 +114,18 @@ class Ground:
 
     def begun(self, *tables: TableName, run: str = RUN) -> tuple[Source, Position]:
         source = self.fresh()
-        return source, source.begin(run, tables)
+        position = source.begin(run, tables)
+        self._runs[run] = {name: source.schema(name) for name in tables}
+        return source, position
+
+    def another(self, source: Source) -> Source:
+        """As an engine's other thread has it."""
+        other = source.another()
+        self._held.append(other)
+        return other
 
     def followed(self, source: Source, position: Position, run: str = RUN) -> Log:
-        reader = source.log(run, position)
+        reader = source.log(run, position, tables=self._runs.get(run))
         self._held.append(reader)
         return Log(reader)
 

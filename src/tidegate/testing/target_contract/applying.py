@@ -271,6 +271,7 @@ class Applying(Ground):
             pytest.skip("the target does not order this type as the source does, and says so")
         source = TableSchema(TableName("p", "keyed"), (Column("k", type, False), Column("n", TEXT)), ("k",), "postgres")
         table = self.upsert(source)
+        ordered = tuple(self.holdable(type, ordered))
         for edge in range(len(ordered)):
             self.filled(target, table, *((key, str(n)) for n, key in enumerate(ordered)))
             target.write([Clear(table, [KeyRange(None, (ordered[edge],))])], Progress("1"))
@@ -282,6 +283,7 @@ class Applying(Ground):
     def test_rows_are_found_by_keys_of_every_type(self, type: DataType, keys: tuple[str, ...]) -> None:
         source = TableSchema(TableName("p", "keyed"), (Column("k", type, False), Column("n", TEXT)), ("k",), "postgres")
         target, table = self.started(), self.upsert(source)
+        keys = tuple(self.holdable(type, keys))
         self.filled(target, table, *((key, "old") for key in keys))
         first, second, third = keys[:3]
         step = Net(

@@ -20,6 +20,7 @@ from tidegate.connect.target import (
 from tidegate.errors import (
     TargetMisfit,
     TargetNotEmpty,
+    TargetShared,
     TargetTableMissing,
     TargetUnfit,
 )
@@ -162,17 +163,35 @@ class Preparing(Ground):
 
     def test_rows_of_somebody_else_are_refused(self) -> None:
         self.filled(self.started(OTHER_RUN), self.upsert(), ("1", None, None, None))
+        self.fresh().forget(OTHER_RUN)
         target = self.started()
         with pytest.raises(TargetNotEmpty, match="orders"):
             target.prepare(self.upsert(), create=True, replace=False)
         with pytest.raises(TargetNotEmpty):  # the refusal has not made them this task's own
             target.prepare(self.upsert(), create=True, replace=False)
 
-    def test_rows_of_somebody_else_may_be_replaced_when_asked_for(self) -> None:
+    def test_rows_of_a_stopped_task_may_be_replaced_when_asked_for(self) -> None:
         self.filled(self.started(OTHER_RUN), self.upsert(), ("1", None, None, None))
+        self.fresh().forget(OTHER_RUN)
         target = self.started()
         assert target.prepare(self.upsert(), create=True, replace=True) is False
         assert target.prepare(self.upsert(), create=True, replace=False) is False
+
+    def test_a_table_that_another_tasks_run_upserts_is_refused_until_that_is_stopped(self) -> None:
+        self.started(OTHER_RUN).prepare(self.upsert(), create=True, replace=False)
+        target = self.started()
+        assert self.fresh().sharer(RUN, self.upsert()) == OTHER_RUN
+        for replace in (False, True):
+            with pytest.raises(TargetShared, match=OTHER_RUN):
+                target.prepare(self.upsert(), create=True, replace=replace)
+        self.fresh().forget(OTHER_RUN)
+        assert self.fresh().sharer(RUN, self.upsert()) is None
+        target.prepare(self.upsert(), create=True, replace=False)
+        assert self.fresh().sharer(RUN, self.upsert()) is None  # a later run of the task's own
+
+    def test_several_tasks_may_append_to_one_table(self) -> None:
+        self.started(OTHER_RUN).prepare(self.append(), create=True, replace=False)
+        self.started().prepare(self.append(), create=True, replace=False)
 
     def test_looking_tells_the_rows_of_somebody_else_from_the_tasks_own(self) -> None:
         fresh = self.fresh()

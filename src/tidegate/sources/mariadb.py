@@ -1,0 +1,277 @@
+"""Read MariaDB 10.5 to 11: full copy by consistent snapshots in chunks, then the binary log as a replica of its own.
+
+Nothing is created at the source and nothing is written there, so the server knows of no run: it keeps its log for as
+long as its settings say, and what a run follows the run says itself.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, ClassVar, Self
+
+from tidegate.connect import mycheck, myedges, myretention, mytypes
+from tidegate.connect.capability import Check, WriteMode
+from tidegate.connect.mariadb import MariadbConfig, place, quote
+from tidegate.connect.myassembly import Followed
+from tidegate.connect.mychunk import MyChunk, MyInstant
+from tidegate.connect.myposition import MyPosition, MySnapshot, Place
+from tidegate.connect.myreplication import MyLog
+from tidegate.connect.mysession import bytes_behind, file_sizes, global_setting, gtids_at, log_end
+from tidegate.connect.mystream import begun_at
+from tidegate.connect.myview import MySourceView
+from tidegate.connect.source import ChunkReader, LogReader, LogState, Retentions, Source, SourceView
+from tidegate.connect.target import KeyRange
+from tidegate.decode.gtid import MariadbPosition
+from tidegate.errors import PositionLost, SourceTableUnknown, SourceUnreachable
+from tidegate.model.position import Position
+from tidegate.model.schema import DataType, TableName, TableSchema
+
+FENCE_DEADLINE_S = 150.0
+_IDS = 1_000_000_000
+
+
+class MariadbSource(Source):
+    kind: ClassVar[str] = "mariadb"
+    title: ClassVar[str] = "MariaDB"
+    Config = MariadbConfig
+
+    def __init__(self, config: MariadbConfig) -> None:
+        self.config: MariadbConfig = config
+        self._held: MyInstant | None = None
+        self._followed = Followed()
+
+    # --- what it is and has ---
+
+    def another(self) -> Self:
+        other = type(self)(self.config)
+        other._followed = self._followed
+        return other
+
+    def check(self) -> list[Check]:
+        return mycheck.connectivity(self.config)
+
+    def identity(self) -> tuple[str, ...]:
+        """The id that servers which replicate with each other must not share; and where the server runs, by which two
+        that share it all the same are told apart while both are there."""
+        return self._instant().identity()
+
+    def recognises(self, identity: Sequence[str]) -> bool:
+        """A server may move to another host with its log, which is held to what was read of it (see `log_state`)."""
+        return tuple(identity[:2]) == self.identity()[:2]
+
+    def check_lineage(self, was: str, furthest: Position) -> None:
+        end = log_end(self._query).place
+        reached = MyPosition.of(furthest).place
+        # After a crash the server goes on in another file: what it lost, the file before is short of.
+        if reached > end or file_sizes(self._query).get(reached.file, reached.offset) < reached.offset:
+            raise PositionLost(
+                f"the log of {place(self.config)} no longer has {reached}, up to which the task has read: the server"
+                " lost the end of its log, or was put back to an older state"
+            )
+
+    @property
+    def database(self) -> str:
+        return self.config.database
+
+    def tables(self) -> list[TableName]:
+        return mycheck.logged(self._query, self._tables())
+
+    def unlogged_tables(self) -> list[TableName]:
+        names = self._tables()
+        has_log = set(mycheck.logged(self._query, names))
+        return [name for name in names if name not in has_log]
+
+    def _tables(self) -> list[TableName]:
+        hidden = ", ".join(f"'{name}'" for name in mycheck.SYSTEM_SCHEMAS)
+        rows = self._query(
+            "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
+            f" and table_schema not in ({hidden}) and (%s = '' or table_schema = %s) order by 1, 2",
+            (self.config.database, self.config.database),
+        )
+        return [TableName(*row) for row in rows]
+
+    def schema(self, table: TableName) -> TableSchema:
+        if not mytypes.described(self._query, table):
+            raise SourceTableUnknown(f"{table} does not exist at {place(self.config)}")
+        return self._instant().describe(table)[0]
+
+    def refusals(self, table: TableSchema, mode: WriteMode) -> list[Exception]:
+        return mycheck.refusals(self._query, table, mode)
+
+    def parse_position(self, text: str) -> MyPosition:
+        return MyPosition.parse(text)
+
+    def parse_mark(self, text: str) -> MySnapshot:
+        return MySnapshot(Place.parse(text))
+
+    # --- a run ---
+
+    def begin(self, run: str, tables: Sequence[TableName]) -> MyPosition:
+        self._known(tables)
+        start = log_end(self._query).place
+        waited = self._await_prepared()
+        end = log_end(self._query).place if waited else start
+        self._followed.replace(*tables)
+        # What was prepared while others were waited for may be decided later: its rows are read again.
+        return MyPosition(end, self._gtids(end), prepared=start if waited else None)
+
+    def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        self._known(tables)
+        for name in tables:
+            self._followed.joins(self.schema(name))
+        self._followed.add(*tables)
+        # R4: what the reader passed over until now is in front of this, and in every snapshot from behind it on.
+        end = log_end(self._query).place
+        self._await_prepared()
+        until = time.monotonic() + FENCE_DEADLINE_S
+        while self.now().place < end:
+            if time.monotonic() > until:
+                raise SourceUnreachable(f"{place(self.config)}: what its log has does not become visible")
+            time.sleep(0.01)
+
+    def drop_tables(self, run: str, tables: Sequence[TableName]) -> None:
+        self._followed.drop(*tables)
+
+    def unfollowed(self, run: str, tables: Sequence[TableName]) -> list[TableName]:
+        there = set(self.tables())
+        return [name for name in tables if name not in there or name in self._followed.dropped]
+
+    def _known(self, tables: Sequence[TableName]) -> None:
+        there = set(self.tables())
+        for name in tables:
+            if name not in there:
+                raise SourceTableUnknown(f"{name} does not exist at {place(self.config)}, or is not logged there")
+
+    def _await_prepared(self) -> bool:
+        """R4: wait until every XA transaction that is prepared now is decided: its rows stand in the log in front of
+        what is read, and in no snapshot yet. Whether there was one."""
+        older = set(self._query("xa recover"))
+        waited = bool(older)
+        until = time.monotonic() + FENCE_DEADLINE_S
+        while older & set(self._query("xa recover")):
+            if time.monotonic() > until:
+                raise SourceUnreachable(f"{len(older)} XA transactions are prepared and not decided (see XA RECOVER)")
+            time.sleep(0.05)
+        return waited
+
+    def _gtids(self, at: Place) -> MariadbPosition:
+        """Quickly where nothing is written meanwhile; else the server reads its log for it."""
+        for _ in range(3):
+            ((told,),) = self._query("select @@global.gtid_binlog_pos")
+            if log_end(self._query).place == at:
+                return MariadbPosition.parse(str(told))
+        return gtids_at(self._query, at) or MariadbPosition()
+
+    def log_state(self, run: str, position: Position | None) -> LogState:
+        """The server keeps nothing for a run: its log may be gone at any time that its settings say."""
+        end = MyPosition(log_end(self._query).place)
+        if position is None:
+            return LogState(0, None, end)
+        wanted = MyPosition.of(position)
+        behind = bytes_behind(self._query, wanted.read_from)
+        if wanted.place > end.place:
+            self.check_lineage("", wanted)
+        found = gtids_at(self._query, wanted.place)
+        if found is None:
+            raise PositionLost(
+                f"the log of {place(self.config)} has nothing at {wanted.place} that could be read on from"
+            )
+        if not set(wanted.gtids.gtids) <= set(found.gtids):
+            raise PositionLost(
+                f"the log of {place(self.config)} is another one: in front of {wanted.place} stands {found}, and the"
+                f" task has read up to {wanted.gtids} there (RESET MASTER, or a restored server)"
+            )
+        return LogState(behind, None, end)
+
+    def retentions(self, runs: Mapping[str, Position | None]) -> Retentions:
+        places = {run: MyPosition.of(at).read_from for run, at in runs.items() if at is not None}
+        return myretention.retentions(self._query, places, cache(partial(begun_at, self.config)))
+
+    def log(
+        self,
+        run: str,
+        position: Position,
+        *,
+        tables: Mapping[TableName, TableSchema] | None = None,
+        protocol: int | None = None,
+    ) -> LogReader:
+        start = MyPosition.of(position)
+        self.log_state(run, start)
+        if tables is not None:
+            self._followed.replace(*tables)
+        ((folds,),) = self._query("select @@lower_case_table_names")
+        self._followed.folds = int(folds) != 0
+        metadata = global_setting(self._query, "binlog_row_metadata")
+        return MyLog(
+            self.config,
+            start,
+            self._followed,
+            tables or {},
+            server_id=self.config.server_ids_from + zlib.crc32(run.encode()) % _IDS,
+            name=f"tidegate {run}",
+            server=int(self.identity()[1]),
+            unnamed=metadata != "FULL",
+        )
+
+    def behind_bytes(self, position: Position) -> int:
+        at, end = MyPosition.of(position).place, log_end(self._query).place
+        if at.file == end.file:
+            return max(0, end.offset - at.offset)
+        return bytes_behind(self._query, at)
+
+    def now(self) -> MySnapshot:
+        taken = self._instant().take()
+        self._query("rollback")  # held longer, it would keep the server from forgetting old rows
+        return MySnapshot(taken)
+
+    def end(self, run: str) -> None:
+        """Nothing was made."""
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    # --- the full copy ---
+
+    def estimate(self, table: TableName) -> int:
+        return myedges.size(self._query, table)[0]
+
+    def edges(self, table: TableSchema, *, can_order: Callable[[DataType], bool]) -> list[KeyRange]:
+        return myedges.edges(self._query, table, can_order, self.config.chunk_rows)
+
+    def order(self, table: TableSchema) -> Callable[[Sequence[str]], Any]:
+        turns = [myedges.COMPARABLE.get(table.column(name).type.kind, str) for name in table.key]
+        return lambda key: tuple(turn(text) for turn, text in zip(turns, key, strict=False))
+
+    def chunk(self, table: TableSchema, keys: KeyRange) -> ChunkReader:
+        conditions, values = ["true"], []
+        for bound, upto in ((keys.after, False), (keys.upto, True)):
+            if bound is not None:
+                condition, used = myedges.beyond(table, table.key, bound, upto=upto)
+                conditions.append(condition)
+                values += used
+        return MyChunk(self.config, table, " and ".join(conditions), values, self._followed.added)
+
+    def row_chunk(self, table: TableSchema, key: Sequence[str]) -> ChunkReader:
+        values = [myedges.literal(table.column(name).type, text) for name, text in zip(table.key, key, strict=True)]
+        condition = " and ".join(f"{quote(name)} = %s" for name in table.key)
+        return MyChunk(self.config, table, condition, values, self._followed.added)
+
+    def view(self) -> SourceView:
+        return MySourceView(self.config)
+
+    # --- talking to the server ---
+
+    def _instant(self) -> MyInstant:
+        if self._held is None or not self._held.alive:
+            self.close()
+            self._held = MyInstant(self.config)
+            self._held.open()
+        return self._held
+
+    def _query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._instant().query(statement, values)

@@ -23,13 +23,13 @@ from workloads import Kind, Workload
 
 from tidegate.connect.capability import ReadMode
 from tidegate.connect.postgres import PostgresConfig
+from tidegate.connect.target import Target
 from tidegate.engine.gauges import Gauges
 from tidegate.engine.pipeline import Pipeline
 from tidegate.engine.plan import TablePlan
 from tidegate.engine.snapshot import Desk, Snapshot
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.sources.postgres import PostgresSource
-from tidegate.targets.duckdb import DuckdbConfig, DuckdbTarget
 from tidegate.targets.postgres import PostgresTarget
 from tidegate.testing.servers import PostgresServer, children, until
 
@@ -95,8 +95,14 @@ def pipeline(
     workload: Workload, source: dict[str, Any], target: dict[str, Any], desk: Desk, *, read: ReadMode, epoch: int = 1
 ) -> Pipeline:
     """One run of one task, as a worker has it. A target with a path is a DuckDB file."""
-    lake = "path" in target
-    end = DuckdbTarget(DuckdbConfig(**target)) if lake else PostgresTarget(PostgresConfig(**target))
+    end: Target
+    if "path" in target:
+        # A worker loads what its task needs: DuckDB is not in the memory of those that write elsewhere.
+        from tidegate.targets.duckdb import DuckdbConfig, DuckdbTarget
+
+        end = DuckdbTarget(DuckdbConfig(**target))
+    else:
+        end = PostgresTarget(PostgresConfig(**target))
     plan = TablePlan(RUN, epoch, task(workload), read, source["database"])
     return Pipeline(plan, PostgresSource(PostgresConfig(**source)), end, Hooks(desk), desk, Gauges())
 

@@ -17,6 +17,7 @@ from tidegate.connect.postgres import quote, quoted
 from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
 from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, TargetValueRefused
 from tidegate.targets.postgres.catalog import ExistingTable, existing, same_bytes
+from tidegate.targets.postgres.order import in_order
 from tidegate.targets.postgres.sending import BINARY_ROWS_MIN, Forms, Sending, forms_of
 
 _MOST_STAGES = 1000
@@ -194,15 +195,15 @@ class Applier:
         self._add_key(cursor, table)  # rows are found by it from now on
         moved = [self._read_moved(cursor, table, rows) for rows in together(step.moved)]
         if _has_rows(step.deletes):
-            stage = self._stage(cursor, table, [step.deletes], place="deletes")
+            stage = self._stage(cursor, table, [_ordered(table, step.deletes)], place="deletes")
             into = quoted(table.schema, table.name)
-            cursor.execute(f"DELETE FROM {into} AS t USING {_sorted(stage, key)} AS s WHERE {_same(key)}")
+            cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
         for stage, names, count in moved:
             self._put(cursor, table, stage, names, count)
         direct = (table.schema, table.name) not in self._crossed
         whole = [step.puts] if direct and _has_rows(step.puts) else [] if direct else step.whole
         if whole:
-            stage = self._stage(cursor, table, whole, place="puts")
+            stage = self._stage(cursor, table, [_ordered(table, rows) for rows in whole], place="puts")
             names, count = whole[0].schema.names, sum(rows.num_rows for rows in whole)
             if not (direct and self._update(cursor, table, stage, names) == count):
                 self._put(cursor, table, stage, names, count)
@@ -219,9 +220,7 @@ class Applier:
         if not change:
             return 0
         into = quoted(table.schema, table.name)
-        return cursor.execute(
-            f"UPDATE {into} AS t SET {change} FROM {_sorted(stage, key)} AS s WHERE {_same(key)}"
-        ).rowcount
+        return cursor.execute(f"UPDATE {into} AS t SET {change} FROM {stage} AS s WHERE {_same(key)}").rowcount
 
     def _put(
         self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str], count: int
@@ -240,7 +239,7 @@ class Applier:
     def _patch(self, cursor: psycopg.Cursor[Any], table: TargetTable, patch: pa.RecordBatch) -> None:
         key = table.source.key
         into = quoted(table.schema, table.name)
-        stage = self._stage(cursor, table, [patch], place="patches")
+        stage = self._stage(cursor, table, [_ordered(table, patch)], place="patches")
         if set(patch.schema.names) - set(key):
             there = self._update(cursor, table, stage, patch.schema.names)
         else:
@@ -335,9 +334,8 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(quote(name) for name in names)
 
 
-def _sorted(stage: str, key: Sequence[str]) -> str:
-    """The stage's rows in the order of the table's index: neighbours in it are found and changed one after another."""
-    return f"(SELECT * FROM {stage} ORDER BY {_list(key)})"
+def _ordered(table: TargetTable, rows: pa.RecordBatch) -> pa.RecordBatch:
+    return in_order(rows, [table.source.column(name) for name in table.source.key])
 
 
 def _same(key: Sequence[str]) -> str:

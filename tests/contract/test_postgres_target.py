@@ -255,6 +255,76 @@ def test_a_trigger_that_swallows_rows_is_noticed(run: PostgresTarget, server: Po
     assert run.stored(RUN) == Stored("1", {})
 
 
+MEDDLER = "CREATE FUNCTION shop.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$"
+TRIGGER = "CREATE TRIGGER meddle BEFORE UPDATE ON shop.orders FOR EACH ROW EXECUTE FUNCTION shop.meddle()"
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (TRIGGER, "trigger meddle"),
+        ("CREATE RULE keep AS ON DELETE TO shop.orders DO INSTEAD NOTHING", "rule keep"),
+    ],
+)
+def test_what_may_change_rows_or_keep_them_out_is_refused_by_name(
+    run: PostgresTarget, server: PostgresServer, made: str, named: str
+) -> None:
+    assert run.misfits(orders()) == []
+    server.execute(MEDDLER, DATABASE)
+    server.execute(made, DATABASE)
+    with pytest.raises(TargetMisfit, match=named):
+        run.prepare(orders(), create=True, replace=False)
+
+
+def test_a_trigger_of_a_partition_is_refused_like_one_of_the_table(
+    config: PostgresConfig, server: PostgresServer
+) -> None:
+    server.execute("CREATE SCHEMA shop", DATABASE)
+    server.execute(MEDDLER, DATABASE)
+    columns = ", ".join(f"{c.name} {'int PRIMARY KEY' if c.name == 'id' else 'text'}" for c in ORDERS.columns)
+    server.execute(f"CREATE TABLE shop.orders ({columns}) PARTITION BY HASH (id)", DATABASE)
+    server.execute("CREATE TABLE shop.o PARTITION OF shop.orders FOR VALUES WITH (MODULUS 1, REMAINDER 0)", DATABASE)
+    server.execute(TRIGGER.replace("shop.orders", "shop.o"), DATABASE)
+    assert any("trigger meddle" in misfit.reason for misfit in PostgresTarget(config).misfits(orders()))
+
+
+@pytest.mark.parametrize("enabled", ["ENABLE ALWAYS TRIGGER", "ENABLE REPLICA TRIGGER", "DISABLE TRIGGER"])
+def test_a_trigger_that_is_wanted_by_name_or_does_not_fire_is_not_in_the_way(
+    run: PostgresTarget, server: PostgresServer, enabled: str
+) -> None:
+    for statement in (MEDDLER, TRIGGER, f"ALTER TABLE shop.orders {enabled} meddle"):
+        server.execute(statement, DATABASE)
+    assert run.misfits(orders()) == []
+
+
+def test_a_trigger_that_fires_after_the_row_changes_nothing_of_it(run: PostgresTarget, server: PostgresServer) -> None:
+    for statement in (MEDDLER, TRIGGER.replace("BEFORE", "AFTER")):
+        server.execute(statement, DATABASE)
+    assert run.misfits(orders()) == []
+
+
+def test_row_security_that_holds_for_the_user_is_refused(config: PostgresConfig, server: PostgresServer) -> None:
+    server.execute("DROP ROLE IF EXISTS watched", DATABASE)
+    server.execute("CREATE ROLE watched LOGIN", DATABASE)
+    try:
+        server.execute("CREATE SCHEMA shop AUTHORIZATION watched", DATABASE)
+        server.execute(f"GRANT CREATE ON DATABASE {DATABASE} TO watched", DATABASE)
+        target = PostgresTarget(
+            parse_config(PostgresConfig, server.config(DATABASE) | {"user": "watched"}, of="target")
+        )
+        target.open(RUN, 1)
+        target.prepare(orders(), create=True, replace=False)
+        assert target.misfits(orders()) == []
+        for what in ("ENABLE", "FORCE"):
+            server.execute(f"ALTER TABLE shop.orders {what} ROW LEVEL SECURITY", DATABASE)
+        assert any("row security" in misfit.reason for misfit in target.misfits(orders()))
+        target.close()
+    finally:
+        server.execute(EMPTY, DATABASE)
+        server.execute("DROP OWNED BY watched", DATABASE)
+        server.execute("DROP ROLE watched", DATABASE)
+
+
 def test_rows_that_need_each_other_go_in_together(run: PostgresTarget, server: PostgresServer) -> None:
     """An update refers to a row that the same step inserts: each statement alone would be refused."""
     server.execute("ALTER TABLE shop.orders ADD UNIQUE (doc)", DATABASE)

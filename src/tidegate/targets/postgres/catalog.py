@@ -60,6 +60,8 @@ class ExistingTable:
     """No other table's foreign key points here, and the user may TRUNCATE."""
     key_to_come: bool = False
     """See `KEY_TO_COME`."""
+    meddlers: tuple[str, ...] = ()
+    """What may change or hold back rows on their way in: row triggers that fire before, rules, row security."""
 
     def column(self, name: str) -> ExistingColumn | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -70,7 +72,14 @@ SELECT c.oid, c.relkind::text, c.relpersistence = 'p',
        coalesce(obj_description(c.oid, 'pg_class') = %s, false)
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
        has_table_privilege(c.oid, 'TRUNCATE') AND NOT EXISTS (
-           SELECT FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conrelid <> c.oid)
+           SELECT FROM pg_catalog.pg_constraint f
+           WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conrelid <> c.oid),
+       ARRAY(SELECT DISTINCT 'trigger ' || quote_ident(t.tgname) FROM pg_catalog.pg_trigger t
+             WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+               AND t.tgenabled = 'O' AND t.tgtype & 3 = 3 ORDER BY 1)
+       || ARRAY(SELECT 'rule ' || quote_ident(r.rulename) FROM pg_catalog.pg_rewrite r
+                WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled = 'O' ORDER BY 1)
+       || CASE WHEN row_security_active(c.oid) THEN ARRAY['row security'] ELSE '{}' END
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s::text AND c.relname = %s::text AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -130,11 +139,11 @@ def existing(cursor: psycopg.Cursor[Any], schema: str, name: str) -> ExistingTab
     found = cursor.execute(_TABLE, (KEY_TO_COME, schema, name)).fetchone()
     if found is None:
         return None
-    oid, kind, permanent, key_to_come, truncatable = found
+    oid, kind, permanent, key_to_come, truncatable, meddlers = found
     columns = tuple(ExistingColumn(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall())
     unique = tuple(Constraint(n, tuple(c), arbiter) for n, c, arbiter in cursor.execute(_UNIQUE, (oid,)).fetchall())
     foreign = tuple(Constraint(n, tuple(c)) for n, c in cursor.execute(_FOREIGN, (oid,)).fetchall())
-    return ExistingTable(kind, permanent, columns, unique, foreign, truncatable, key_to_come)
+    return ExistingTable(kind, permanent, columns, unique, foreign, truncatable, key_to_come, tuple(meddlers))
 
 
 def as_columns(table: ExistingTable) -> list[TargetColumn]:
@@ -156,6 +165,7 @@ def misfits(wanted: TargetTable, found: ExistingTable) -> list[Misfit]:
         *_of_stamp(wanted, found),
         *_of_extras(wanted, found),
         *_of_keys(wanted, found),
+        *_of_meddlers(found),
     ]
 
 
@@ -230,6 +240,14 @@ def _of_keys(wanted: TargetTable, found: ExistingTable) -> Iterator[Misfit]:
     for constraint in found.foreign:
         named = ", ".join(constraint.columns)
         yield Misfit(named, f"has the foreign key {constraint.name}; rows may arrive before those they refer to")
+
+
+def _of_meddlers(found: ExistingTable) -> Iterator[Misfit]:
+    """Rows are to arrive as they are (I6), all of them (I3). ENABLE ALWAYS is the owner's word that it shall be so."""
+    for what in found.meddlers:
+        enable = "ENABLE ALWAYS to keep it all the same"
+        mend = "exempt the user from it" if what == "row security" else f"DISABLE it for this table, or {enable}"
+        yield Misfit("", f"has the {what}, which may change rows or keep them out; {mend}")
 
 
 def refused_names(wanted: TargetTable) -> list[Misfit]:

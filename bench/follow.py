@@ -12,12 +12,14 @@ from pathlib import Path
 from ground import pipeline
 from workloads import workloads
 
+from tidegate.cli.serving import without_huge_pages
 from tidegate.connect.capability import ReadMode
 from tidegate.engine.running import Phase
 from tidegate.engine.snapshot import Desk
 
 
 def main() -> None:
+    without_huge_pages()  # as under a server
     given = json.loads(sys.argv[1])
     workload = workloads(given["scale"])[given["workload"]]
     desk, read = Desk(), ReadMode(given["read"])

@@ -97,7 +97,7 @@ def pipeline(
     """One run of one task, as a worker has it. A target with a path is a DuckDB file."""
     end: Target
     if "path" in target:
-        # A worker loads what its task needs: DuckDB is not in the memory of those that write elsewhere.
+        # A worker started by itself loads its own task's connectors only.
         from tidegate.targets.duckdb import DuckdbConfig, DuckdbTarget
 
         end = DuckdbTarget(DuckdbConfig(**target))

@@ -57,6 +57,13 @@ def server(data_dir: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str],
         process.communicate()
 
 
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the kernel has no huge pages")
+def test_a_server_has_no_huge_pages_and_nor_do_its_children(tmp_path: Path) -> None:
+    with server(tmp_path) as (process, _):
+        # The kernel hands it on to whatever the process starts.
+        assert "THP_enabled:\t0" in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+
+
 def refused(process: subprocess.Popen[str]) -> tuple[int, str]:
     out, err = process.communicate(timeout=START_DEADLINE_S)
     return process.returncode, out + err

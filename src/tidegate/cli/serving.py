@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 from inspect import Parameter, Signature
 from typing import Annotated, Any
 
@@ -26,9 +28,17 @@ def _flag(setting: Setting) -> Parameter:
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, annotation=Annotated[str | None, said], default=None)
 
 
-# Arrow's allocator reserves a gigabyte in one piece and would have the kernel put huge pages into it, one by one, where
-# it uses little: two megabytes more every quarter of an hour. Read when it is loaded, here and in workers.
-ALLOCATOR = {"MIMALLOC_ALLOW_THP": "0"}
+_PR_SET_THP_DISABLE = 41  # <linux/prctl.h>
+
+
+def without_huge_pages() -> None:
+    """Have the kernel give this process, and those it starts, no transparent huge pages; nothing where it knows none.
+
+    Allocators reserve much in one piece and ask for huge pages in it, and the kernel puts them where little is used,
+    one by one: two megabytes more every quarter of an hour for as long as a worker lives.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def add(app: typer.Typer) -> None:
@@ -41,8 +51,7 @@ def add(app: typer.Typer) -> None:
         ends the server; workers keep running and are adopted when it starts again.
         """
         settings = load(os.environ, flags)
-        for name, value in ALLOCATOR.items():
-            os.environ.setdefault(name, value)
+        without_huge_pages()
         # Imported here because everything else the command line does needs nothing of the server.
         from tidegate.server.service import Listening, serve
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from lifecycle.door import HttpDoor
 from tidegate.errors import EnvironmentLacking, PositionLost, SourceUnreachable, TidegateError
 from tidegate.model.mapping import SourceTables, TableFits
+from tidegate.model.principal import built_in
 from tidegate.model.task import TaskSpec
 from tidegate.server.control import Control
 from tidegate.server.jobs import Job, Outcome, Work
@@ -338,8 +339,9 @@ class World:
 
     def add_data_sources(self) -> None:
         pg = {"host": "db", "database": "shop", "user": "tide", "password": "s3cret-canary"}
-        self.door.create_data_source("shop_db", "postgres", pg, actor="ann")
-        self.door.create_data_source("lake", "duckdb", {"path": str(self.data_dir / "lake.duckdb")}, actor="ann")
+        self.door.create_data_source("shop_db", "postgres", pg, who=built_in("test"))
+        lake = {"path": str(self.data_dir / "lake.duckdb")}
+        self.door.create_data_source("lake", "duckdb", lake, who=built_in("test"))
 
     def add_task(self, name: str = "shop", *, submit: bool = True, **changes: Any) -> int:
         task: int = self.door.create_task(definition(name, **changes), actor="ann").task.id

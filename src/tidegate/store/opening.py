@@ -33,6 +33,7 @@ class Store:
     vault: Vault
     server_id: str
     lead: Lead
+    data_dir: Path
 
     def close(self) -> None:
         self.lead.release()
@@ -71,7 +72,7 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return Store(database, vault, server_id, Lead(database))
+    return Store(database, vault, server_id, Lead(database), data_dir)
 
 
 def _first_start(tx: Connection, vault: Vault, default_units: int) -> None:

@@ -122,6 +122,7 @@ CODES: Final[Mapping[str, str]] = {
     "task.locked": NOT_NOW,
     "task.reference_unknown": NOT_FOUND,
     "data_source.invalid": VALUE,
+    "data_source.file_not_allowed": VALUE,
     "data_source.secret_needed": MISSING,
     "connector.unknown": VALUE,
     "detection.object_missing": GONE,

@@ -16,6 +16,7 @@ from tidegate.server.desk import Desk
 from tidegate.server.views import Moment, rfc3339
 from tidegate.store import audit, catalog
 from tidegate.store.audit import Entry, EntryRow, Sought
+from tidegate.store.audithead import AuditHead
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 OUTCOMES = (DONE, REFUSED, FAILED)
@@ -23,6 +24,7 @@ ENTRIES_MAX = 1000
 # Of refusals of nobody in particular: anybody could fill the store with them.
 STRANGERS_BURST, STRANGERS_PER_S = 200, 0.2
 _WIDTHS = {"actor": 100, "credential": 120, "address": 100, "action": 100, "subject": 300, "project": 100, "code": 100}
+_DETAIL_WIDTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +41,29 @@ class AuditEntryView:
     project: str
     outcome: str
     code: str
+    detail: str
+    """What it was done with: role, permissions, limits."""
     mac: str
 
 
 @dataclass(frozen=True, slots=True)
 class AuditCheck:
     """Whether the log is as it was written. `head` names its last entry: noted elsewhere and given to a later check, it
-    also shows whether the log was made anew by somebody who has the server's key."""
+    also shows whether the log was made anew by somebody who has the server's key. `noted` is the number of the entry
+    that the server noted last outside the store, and that the log was found to have or not to have; None: nothing."""
 
     ok: bool
     entries: int
     head: str
     wrong: str
+    noted: int | None
 
 
 class AuditLog(Desk):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._strangers = Flood(burst=STRANGERS_BURST, per_s=STRANGERS_PER_S)
+        self._head = AuditHead(self.store.data_dir, self.store.vault.mark)
 
     def audit(self, entries: Sequence[Entry], *, stranger: bool = False) -> None:
         """Add entries. Of what a `stranger` was refused not all is kept, but how much was left out. Raises
@@ -74,7 +81,10 @@ class AuditLog(Desk):
             return
         with self.db.write() as tx:
             self.db.alone(tx)
-            audit.append(tx, [_cut(one) for one in entries], self.store.vault.mark)
+            agrees = self._head.agrees(tx)
+            last = audit.append(tx, [_cut(one) for one in entries], self.store.vault.mark)
+        if agrees:
+            self._head.note(*last)
 
     def audit_entries(self, sought: Sought, *, before: int | None = None, limit: int = 100) -> list[AuditEntryView]:
         """Newest first."""
@@ -92,16 +102,22 @@ class AuditLog(Desk):
     def check_audit(self, expected: str | None = None) -> AuditCheck:
         """Whether any entry was changed, taken out or moved. `expected` is a head that was noted earlier. Raises
         `Invalid`."""
-        noted = None
+        noted: dict[tuple[int, str], str] = {}
+        kept = self._head.read()
+        if kept is not None and kept.number:
+            noted[kept.number, kept.mac] = "the server, outside the store,"
         if expected is not None:
             number, _, mac = expected.partition(":")
             if not number.isascii() or not number.isdigit() or len(mac) != 64:
                 raise Invalid("expect: is a head as an earlier check said it")
-            noted = int(number[:18]), mac
+            noted[int(number[:18]), mac] = "you"
         with self.db.read() as tx:
             head = catalog.get_setting(tx, audit.HEAD)
         found = audit.check(self._chunks(Sought()), head, self.store.vault.mark, noted)
-        return AuditCheck(not found.wrong, found.entries, f"{found.entries}:{found.mac}", found.wrong)
+        wrong = found.wrong
+        if not wrong and kept is not None and not kept.number:
+            wrong = f"what the server noted outside the store, in {self._head.path}, cannot be read"
+        return AuditCheck(not wrong, found.entries, f"{found.entries}:{found.mac}", wrong, kept and kept.number)
 
     def _chunks(self, sought: Sought) -> Iterator[list[EntryRow]]:
         last = 0
@@ -117,7 +133,13 @@ class AuditLog(Desk):
 def _cut(entry: Entry) -> Entry:
     """As long as its columns are, and of what can be printed."""
     texts = {name: getattr(entry, name)[:width] for name, width in _WIDTHS.items()}
+    texts["detail"] = _ended(entry.detail)
     shown: dict[str, Any] = {
         name: "".join(c if c.isprintable() else "\ufffd" for c in text) for name, text in texts.items()
     }
     return replace(entry, **shown)
+
+
+def _ended(detail: str) -> str:
+    """One that is cut says so."""
+    return detail if len(detail) <= _DETAIL_WIDTH else detail[: _DETAIL_WIDTH - 1] + "…"

@@ -10,7 +10,7 @@ from pydantic import Field
 from tidegate.errors import Forbidden, Invalid
 from tidegate.model.permission import USER_EDIT
 from tidegate.model.principal import Principal
-from tidegate.server.access import Caller
+from tidegate.server.access import Caller, about
 from tidegate.server.accounts import AccountView
 from tidegate.server.api.session import address_of
 from tidegate.server.api.shapes import Body, Door, NameInPath, NewName
@@ -98,6 +98,7 @@ def set_password(request: Request, control: Door, who: Caller, name: NameInPath,
     """Set another password: one's own, with the present one, or anybody's as an administrator, which ends tokens and
     access keys as well. Log-ins with the one before are over."""
     own = who.account is not None and name == who.actor
+    about(request.scope)["detail"] = f"credentials={'kept' if own and not body.end_credentials else 'ended'}"
     if not own:
         who.demand(USER_EDIT)
         _demand_whole(who)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lifecycle.world import World
 from tidegate.errors import Invalid
-from tidegate.server.audit import STRANGERS_BURST
+from tidegate.server.audit import LEFT_OUT, STRANGERS_BURST
 from tidegate.store import audit
 from tidegate.store.audit import HEAD, Entry, Sought
 from tidegate.store.audithead import FILE
@@ -199,4 +199,19 @@ def test_strangers_cannot_fill_the_store(world: World) -> None:
     with world.store.database.read() as tx:
         count = tx.execute(sa.select(sa.func.count()).select_from(audit_entry)).scalar_one()
     assert count <= STRANGERS_BURST * 1.5
+    assert world.control.check_audit().ok
+
+
+def test_one_who_is_known_and_refused_in_a_loop_is_counted_by_the_minute(world: World) -> None:
+    for _ in range(1_000):
+        world.control.audit([entry(1, outcome="refused", code="request.forbidden")])
+    world.control.audit([entry(2, actor="bob", outcome="refused", code="request.forbidden")])
+    world.control.audit([entry(3)])
+    world.clock.advance(120)
+    world.control.audit([])
+    kept = world.control.audit_entries(Sought(actor="ann", outcome="refused"), limit=1000)
+    told = [one for one in kept if one.action == LEFT_OUT]
+    assert len(kept) - len(told) <= 110
+    assert sum(int(one.subject.split()[0]) for one in told) + len(kept) - len(told) == 1_000
+    assert len(world.control.audit_entries(Sought(actor="bob"))) == 1
     assert world.control.check_audit().ok

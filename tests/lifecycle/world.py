@@ -21,6 +21,7 @@ from tidegate.server.limits import Limits
 from tidegate.server.local_engine import Launch, Worker
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.views import Beat, Orders, Retentions, Session, Side, TaskView
+from tidegate.store.audithead import FILE
 from tidegate.store.opening import Store, open_store
 
 
@@ -286,6 +287,7 @@ class Installation:
     def reset(self) -> None:
         with contextlib.closing(self.connect()) as held:
             self._pristine.backup(held)
+        (self.home / FILE).unlink(missing_ok=True)  # or the audit log would be found to have been put back
 
     def close(self) -> None:
         self.store.close()

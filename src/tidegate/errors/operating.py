@@ -56,6 +56,13 @@ class AlertRuleInvalid(TidegateError):
     advice = "Correct the field named; nothing was changed."
 
 
+class TooManyAlertRules(TidegateError):
+    code, status, title = "alert.too_many_rules", 409, "The project has as many alert rules as it may have"
+    advice = (
+        "Delete rules that are not needed; one rule can be for all tasks of a project, an owner or a resource group."
+    )
+
+
 class AlertChannelInvalid(TidegateError):
     code, status, title = "alert.channel_invalid", 422, "The alert channel is not valid"
     advice = "Correct the field named; nothing was changed."

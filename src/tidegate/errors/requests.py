@@ -61,7 +61,7 @@ class BodyTooSlow(RequestError):
 
 
 class TooManyBatches(RequestError):
-    code, status, title = "request.busy", 429, "The server is busy with other batches"
+    code, status, title = "request.busy", 429, "Other batches of the project are under way"
     retry = Retry.LATER
     advice = "Send it again when they have ended; nothing was changed."
 

@@ -23,6 +23,9 @@ OUTCOMES = (DONE, REFUSED, FAILED)
 ENTRIES_MAX = 1000
 # Of refusals of nobody in particular: anybody could fill the store with them.
 STRANGERS_BURST, STRANGERS_PER_S = 200, 0.2
+# Of refusals of those who are known, all together; of each actor and code a hundred at once, then one a minute.
+KNOWN_BURST, KNOWN_PER_S = 2_000, 2.0
+LEFT_OUT = "left out"
 _WIDTHS = {"actor": 100, "credential": 120, "address": 100, "action": 100, "subject": 300, "project": 100, "code": 100}
 _DETAIL_WIDTH = 500
 
@@ -63,20 +66,25 @@ class AuditLog(Desk):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._strangers = Flood(burst=STRANGERS_BURST, per_s=STRANGERS_PER_S)
+        self._refused = Flood(burst=KNOWN_BURST, per_s=KNOWN_PER_S)
         self._head = AuditHead(self.store.data_dir, self.store.vault.mark)
 
-    def audit(self, entries: Sequence[Entry], *, stranger: bool = False) -> None:
-        """Add entries. Of what a `stranger` was refused not all is kept, but how much was left out. Raises
-        `StoreUnavailable`."""
+    def audit(self, entries: Sequence[Entry], *, stranger: bool = False, everything: bool = False) -> None:
+        """Add entries. Of what a `stranger` was refused, and of refusals of one who is known beyond so many a minute,
+        not all is kept, but how much was left out; `everything` tells that now. Raises `StoreUnavailable`."""
         ticks = self.clock.ticks()
         if stranger:
             entries = [one for one in entries if self._strangers.admits((one.code, one.address), ticks)]
-        for (code, address), left_out in self._strangers.due(ticks):
-            said = f"{left_out} more like it"
-            entries = [
-                *entries,
-                Entry(self.clock.now(), "", "", str(address or ""), "left out", said, "", REFUSED, code),
-            ]
+        elif len(entries) == 1 and entries[0].outcome == REFUSED:
+            # Nothing was changed by it, and a loop of a program is one piece of news.
+            entries = [one for one in entries if self._refused.admits((one.code, one.actor), ticks)]
+        now, more = self.clock.now(), "more like it"
+        for (code, address), left_out in self._strangers.due(ticks, everything=everything):
+            said = f"{left_out} {more}"
+            entries = [*entries, Entry(now, "", "", str(address or ""), LEFT_OUT, said, "", REFUSED, code)]
+        for (code, actor), left_out in self._refused.due(ticks, everything=everything):
+            said = f"{left_out} {more}"
+            entries = [*entries, Entry(now, str(actor or ""), "", "", LEFT_OUT, said, "", REFUSED, code)]
         if not entries:
             return
         with self.db.write() as tx:

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from tidegate import faultpoint
 from tidegate.decode.choice import which
 from tidegate.engine import preflight
-from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
+from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid, StoreUnavailable
 from tidegate.flood import Flood
 from tidegate.logs import configure, hand_to
 from tidegate.model.folders import Folders, listed_folders
@@ -181,6 +181,8 @@ class Machinery:
         self._engine.close()
         hand_to(None)
         self.control.journal.close()
+        with suppress(StoreUnavailable):
+            self.control.audit([], everything=True)
         self._store.close()
 
 

@@ -127,6 +127,7 @@ CODES: Final[Mapping[str, str]] = {
     "connector.unknown": VALUE,
     "detection.object_missing": GONE,
     "alert.rule_invalid": VALUE,
+    "alert.too_many_rules": FAILED,
     "alert.channel_invalid": VALUE,
     "alert.address_refused": ALARM_URL,
     "alert.undelivered": FAILED,

@@ -164,7 +164,8 @@ class Catalog(Desk):
         who: Principal,
     ) -> DataSourceView:
         """`config` replaces the settings whole; a secret that is left out or `MASK` is kept. Workers take it when they
-        next start. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`, `SecretNeeded`, `FileNotAllowed`."""
+        next start. What is as it was before makes no other version. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`,
+        `SecretNeeded`, `FileNotAllowed`."""
         values: dict[str, Any] = {}
         if description is not None:
             _check_description(description)
@@ -174,9 +175,13 @@ class Catalog(Desk):
             catalog.demand_version(row, version)
             if config is not None:
                 plain, hidden = self._edited(row, config, project, who)
-                sealed = self.store.vault.seal(hidden, sealed_for(row.project_id, name))
-                values |= {"config": plain, "secrets": sealed}
-            catalog.change_data_source(tx, row, now=self.clock.now(), **values)
+                sealed_to = sealed_for(row.project_id, name)
+                if plain != row.config or hidden != self.store.vault.open(row.secrets, sealed_to):
+                    values |= {"config": plain, "secrets": self.store.vault.seal(hidden, sealed_to)}
+            if values.get("description") == row.description:
+                del values["description"]
+            if values:
+                catalog.change_data_source(tx, row, now=self.clock.now(), **values)
         return self.data_source(name, project=project)
 
     def delete_data_source(self, name: str, *, project: str = DEFAULT, version: int | None = None, actor: str) -> None:

@@ -115,17 +115,18 @@ class AuditLog(Desk):
         if kept is not None and kept.number:
             noted[kept.number, kept.mac] = "the server, outside the store,"
         if expected is not None:
-            number, _, mac = expected.partition(":")
-            if not number.isascii() or not number.isdigit() or len(mac) != 64:
+            said, _, mac = expected.partition(":")
+            if not said.isascii() or not said.isdigit() or len(mac) != 64:
                 raise Invalid("expect: is a head as an earlier check said it")
-            noted[int(number[:18]), mac] = "you"
+            noted[int(said[:18]), mac] = "you"
         with self.db.read() as tx:
             head = catalog.get_setting(tx, audit.HEAD)
         found = audit.check(self._chunks(Sought()), head, self.store.vault.mark, noted)
         wrong = found.wrong
         if not wrong and kept is not None and not kept.number:
             wrong = f"what the server noted outside the store, in {self._head.path}, cannot be read"
-        return AuditCheck(not wrong, found.entries, f"{found.entries}:{found.mac}", wrong, kept and kept.number)
+        number = kept.number if kept else None
+        return AuditCheck(not wrong, found.entries, f"{found.entries}:{found.mac}", wrong, number)
 
     def _chunks(self, sought: Sought) -> Iterator[list[EntryRow]]:
         last = 0

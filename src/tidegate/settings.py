@@ -97,6 +97,13 @@ class Settings:
         str | None,
         Says("Networks, separated by commas, that alerts may be sent to although they are not public."),
     ] = None
+    file_folders: Annotated[
+        str | None,
+        Says(
+            "Folders, separated by commas, below which data sources that are files may be, beside lakes/PROJECT in the "
+            "data directory; {project} in them is the project's name. By default administrators may name any file."
+        ),
+    ] = None
     decode: Annotated[
         Decoder,
         Says("What workers read the source's log with; auto is the compiled decoder where it is built."),

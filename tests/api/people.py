@@ -91,9 +91,9 @@ class Town:
 
 
 @contextmanager
-def town(folder: Path) -> Iterator[Town]:
+def town(folder: Path, **more: Any) -> Iterator[Town]:
     """`north` with a task that is Starting, data sources, a rule and a channel; `south` with a draft."""
-    with opened(folder) as api:
+    with opened(folder, **more) as api:
         made = Town(api)
         try:
             _build(api)

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
 from tidegate.logs import configure, hand_to
+from tidegate.model.folders import Folders, listed_folders
 from tidegate.model.mapping import ColumnFit, SourceTables, TableFit, TableFits
 from tidegate.model.schema import TableName
 from tidegate.model.task import TaskSpec, matches
@@ -152,12 +153,16 @@ LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s
 
 
 @contextmanager
-def opened(data_dir: Path, *, driven: bool = False, level: str = "error") -> Iterator[Api]:
+def opened(
+    data_dir: Path, *, driven: bool = False, level: str = "error", file_folders: str | None = None
+) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
     store = open_store(data_dir, environment={}, default_units=4)
     plane = CalmPlane()
-    control = Control(store, plane, limits=LIMITS, outbound=Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5))
+    outbound = Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5)
+    folders = Folders(str(data_dir), listed_folders(file_folders))
+    control = Control(store, plane, limits=LIMITS, outbound=outbound, folders=folders)
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
     hand_to(control.journal.take)

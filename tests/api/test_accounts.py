@@ -14,10 +14,12 @@ import pytest
 from api.people import NORTH, PASSWORD, SOUTH, SOUTHERN, TASK, Town, town
 from api.rig import Api, definition
 from api.test_guard import refused
-from tidegate.errors import SetUpOver, TooManyTries
+from api.wedata import Pair, asked
+from tidegate.errors import SetUpOver, StaleVersion, TooManyTries
 from tidegate.server import passwords
 from tidegate.server.accounts import SET_UP_S
 from tidegate.server.session import COOKIE
+from tidegate.store import accounts
 
 
 @pytest.fixture
@@ -170,7 +172,65 @@ def test_a_disabled_accounts_open_session_is_over_with_the_next_request(north: T
     north.api.ask("PUT", "/users/ann", json={"enabled": False})
     refused(ann.get("/api/v1/tasks"), 401, "request.unauthorized")
     north.api.ask("PUT", "/users/ann", json={"enabled": True})
-    assert ann.get("/api/v1/tasks").status_code == 200
+    refused(ann.get("/api/v1/tasks"), 401, "request.unauthorized")
+    assert log_in(north.api, "ann", PASSWORD).status_code == 201
+
+
+def credentials(north: Town, http: httpx.Client) -> tuple[httpx.Client, Pair]:
+    """Whoever asks makes themselves a token, and a key."""
+    token = http.post("/api/v1/tokens", json={"name": "laptop"}).json()["token"]
+    key = http.post("/api/v1/access-keys", json={"name": "jobs"}).json()
+    return north.client(token), Pair(key["secret_id"], key["secret_key"])
+
+
+def good(north: Town, by_token: httpx.Client, pair: Pair) -> tuple[bool, bool]:
+    by_key = asked(north.api.url, pair, "DescribeProject", {"ProjectId": NORTH})
+    return by_token.get("/api/v1/tasks").status_code == 200, "Error" not in by_key
+
+
+def test_every_credential_of_a_disabled_account_is_over_also_when_it_is_enabled_again(
+    north: Town, ann: httpx.Client
+) -> None:
+    held = credentials(north, ann)
+    assert good(north, *held) == (True, True)
+    north.api.ask("PUT", "/users/ann", json={"enabled": False})
+    assert good(north, *held) == (False, False)
+    north.api.ask("PUT", "/users/ann", json={"enabled": True})
+    assert good(north, *held) == (False, False)
+
+
+def test_a_password_that_an_administrator_sets_ends_tokens_and_keys_and_ones_own_only_if_asked(
+    north: Town, ann: httpx.Client
+) -> None:
+    held = credentials(north, ann)
+    body = {"password": "another battery 42", "present": PASSWORD}
+    assert ann.put("/api/v1/users/ann/password", json=body).status_code == 204
+    assert good(north, *held) == (True, True)
+    again = {"password": PASSWORD, "present": "another battery 42", "end_credentials": True}
+    own = north.browser(name="ann", password="another battery 42")
+    assert own.put("/api/v1/users/ann/password", json=again).status_code == 204
+    assert good(north, *held) == (False, False)
+    held = credentials(north, north.browser(name="ann", password=PASSWORD))
+    north.api.ask("PUT", "/users/ann/password", expect=204, json={"password": "another battery 42"})
+    assert good(north, *held) == (False, False)
+
+
+def test_a_request_on_its_way_makes_no_credential_that_outlives_the_end_of_all(north: Town, ann: httpx.Client) -> None:
+    control = north.api.control
+    with control.db.read() as tx:
+        row = accounts.get_account(tx, "ann")
+    before = control.principal(row.id, "log-in")
+    control.set_password("ann", "another battery 42", present=None, address="")
+    for make in (
+        lambda: control.create_token("x", days=1, account=None, permissions=None, projects=None, who=before),
+        lambda: control.create_access_key("x", who=before),
+    ):
+        with pytest.raises(StaleVersion):
+            make()
+    control.edit_account("ann", enabled=False)
+    north.account("robot")
+    north.api.ask("PUT", "/users/robot", json={"enabled": False})
+    north.api.ask("POST", "/tokens", expect=422, json={"name": "x", "account": "robot"})
 
 
 def test_another_password_ends_the_log_ins_with_the_one_before(north: Town, ann: httpx.Client) -> None:

@@ -190,3 +190,54 @@ def test_the_log_is_listed_saved_and_checked_on_the_command_line(north: Town, tm
     held.close()
     assert "entry 2 was changed" in said("verify", code=1)
     assert json.loads(said("verify", "--expect", head, "--json", code=1))["ok"] is False
+
+
+def test_an_entry_says_what_was_given_to_whom(north: Town, ann: httpx.Client) -> None:
+    api = north.api
+
+    def said(action: str) -> tuple[Any, ...]:
+        return shown(newest(north, action=action), "subject", "detail", "outcome")
+
+    north.member("ann", "custom", SOUTH, permissions=["task.operate", "alert.edit"])
+    told = "role=custom permissions=alert.edit,task.operate"
+    assert said("put_member") == (f"name={SOUTH} account=ann", told, "done")
+    north.member("ann", "data_engineer", SOUTH)
+    assert said("put_member")[1] == "role=data_engineer"
+    more = {"role": "project_administrator"}
+    refused(ann.put(f"/api/v1/projects/{SOUTH}/members/ann", json=more), 403, "request.forbidden")
+    assert said("put_member")[1:] == ("role=project_administrator", "refused")
+    north.token("ann", name="ci", days=3, permissions=["task.operate"], projects=[SOUTH])
+    assert said("create_token")[:2] == ("named=ci", f"account=ann days=3 permissions=task.operate projects={SOUTH}")
+    north.account("eve", "person", administrator=True)
+    assert said("create_user")[1] == "kind=person administrator=yes"
+    api.ask("PUT", "/users/eve", json={"enabled": False})
+    assert said("edit_user")[1] == "enabled=no"
+    api.ask("PUT", "/users/eve/password", expect=204, json={"password": "another battery 42"})
+    assert said("set_password")[1] == "credentials=ended"
+    api.ask("PUT", f"/tasks/{TASK}/owner?project={NORTH}", json={"owner": "ann"})
+    assert said("change_owner")[1] == "owner=ann"
+    api.http.put(f"/api/v1/tasks/{TASK}/owner?project={NORTH}", json={"owner": "canary no name"})
+    assert said("change_owner")[1] == "owner=…"
+    assert api.ask("GET", "/audit/verify")["ok"]
+
+
+def test_each_task_and_data_source_of_a_wedata_action_has_an_entry_with_its_project(
+    north: Town, ann: httpx.Client
+) -> None:
+    made = north.api.ask("POST", "/access-keys", expect=201, json={"name": "jobs", "account": "ann"})
+    many = {"ProjectId": SOUTH, "TaskType": 201, "TaskIds": [SOUTHERN, "nothing"]}
+    pair = Pair(made["secret_id"], made["secret_key"])
+    assert asked(north.api.url, pair, "BatchStartIntegrationTasks", many)["SuccessCount"] == 1
+    found = entries(north, action="BatchStartIntegrationTasks")
+    assert [shown(one, "subject", "project", "outcome") for one in found[:2]] == [
+        ("TaskId=nothing", SOUTH, "refused"), (f"TaskId={SOUTHERN}", SOUTH, "done"),
+    ]  # fmt: skip
+    root = north.api.ask("POST", "/access-keys", expect=201, json={"name": "root"})
+    pair = Pair(root["secret_id"], root["secret_key"])
+    ids = []
+    for project in (NORTH, SOUTH):
+        one = north.api.ask("POST", f"/data-sources?project={project}", expect=201, json=data_source("gone"))
+        ids.append(one["id"])
+    asked(north.api.url, pair, "DeleteDataSources", {"Ids": ids})
+    found = entries(north, action="DeleteDataSources")
+    assert {shown(one, "subject", "project") for one in found[:2]} == {(f"of={ids[0]}", NORTH), (f"of={ids[1]}", SOUTH)}

@@ -19,6 +19,16 @@ def code_of(api: Api, method: str, path: str, **more: Any) -> tuple[int, str]:
 # --- data sources ---
 
 
+def test_a_data_source_that_is_saved_as_it_is_keeps_its_version(stocked: Api) -> None:
+    held = stocked.ask("GET", "/data-sources/shop")
+    same = data_source("shop")["config"]
+    for config in (held["config"], same):
+        body = {"config": config, "description": held["description"]}
+        assert stocked.ask("PUT", "/data-sources/shop", json=body)["version"] == held["version"]
+    body = {"config": same | {"password": "another"}}
+    assert stocked.ask("PUT", "/data-sources/shop", json=body)["version"] == held["version"] + 1
+
+
 def test_a_data_source_is_saved_shown_masked_edited_and_deleted(api: Api) -> None:
     made = api.ask("POST", "/data-sources", expect=201, json=data_source("shop"))
     assert (made["config"]["password"], made["config"]["database"]) == (MASK, "shop")

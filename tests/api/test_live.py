@@ -14,7 +14,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from api.rig import Api, data_source, definition
 from api.situations import TASK, give, paused, running, task
-from tidegate.model.principal import built_in
+from tidegate.model.permission import ROLES, Role
+from tidegate.model.principal import Grant, Principal, built_in
 from tidegate.server import live
 from tidegate.server.session import COOKIE
 from tidegate.server.views import TaskView
@@ -199,3 +200,23 @@ def test_a_page_is_told_of_tasks_that_are_there_for_who_looks_and_what_they_may_
         opened.watch(number, hidden)
         assert opened.until(lambda row: row["state"] == "running", number)["commands"] == []
         assert opened.rows[str(hidden)] is None
+
+
+def test_the_lists_mark_tells_nothing_of_projects_one_does_not_see(stocked: Api) -> None:
+    control, root = stocked.control, built_in("test")
+    ann = Principal("ann", "log-in", 1, grants={"default": Grant(Role.MEMBER, ROLES[Role.MEMBER])})
+
+    def marks() -> tuple[str, str]:
+        found = control.list_marks()
+        return live.mark_for(ann, found), live.mark_for(root, found)
+
+    before = marks()
+    stocked.ask("POST", "/projects", expect=201, json={"name": "other"})
+    for name in ("shop", "lake"):
+        stocked.ask("POST", "/data-sources?project=other", expect=201, json=data_source(name))
+    stocked.ask("POST", "/tasks", expect=201, json=definition("hidden", project="other"))
+    elsewhere = marks()
+    assert elsewhere[0] == before[0]
+    assert elsewhere[1] != before[1]
+    stocked.ask("POST", "/tasks", expect=201, json=definition("seen"))
+    assert marks()[0] != elsewhere[0]

@@ -51,6 +51,18 @@ def test_a_person_is_made_let_in_and_operates_with_a_token_of_their_own(north: T
     assert data(north, "ops", token=token, code=3)["code"] == "request.unauthorized"
 
 
+def test_a_project_is_made_listed_and_removed(north: Town) -> None:
+    tidegate(north, "project", "add", "shop", "--description", "for now")
+    listed = tidegate(north, "project", "list")
+    assert "for now" in listed
+    assert all(line == line.rstrip() for line in listed.splitlines()), "nothing is filled up in a pipe"
+    assert [one["name"] for one in data(north, "project", "list")] == ["default", NORTH, "shop", "south"]
+    tidegate(north, "project", "remove", "shop")
+    assert data(north, "project", "remove", NORTH, code=2)["code"] == "request.in_use"
+    said = tidegate(north, "project", "list", "--json", token="wrong", code=3)
+    assert all(word in said for word in ("--token", "TIDEGATE_TOKEN", "TIDEGATE_DATA_DIR"))
+
+
 def test_a_wrong_password_makes_no_token(north: Town) -> None:
     north.account("ann", "person")
     said = data(north, "token", "create", "x", "--log-in", "ann", token="", typed="wrong wrong\n", code=3)
@@ -69,7 +81,7 @@ def test_an_account_is_listed_changed_disabled_and_deleted(north: Town) -> None:
     assert "(disabled)" in tidegate(north, "user", "list")
     tidegate(north, "ops", token=token["token"], code=3)
     tidegate(north, "user", "enable", "robot")
-    tidegate(north, "ops", token=token["token"])
+    tidegate(north, "ops", token=token["token"], code=3)
     tidegate(north, "user", "delete", "robot")
     assert "there is only the admin token" in tidegate(north, "user", "list")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tidegate.model.principal import Principal
 from tidegate.model.problem import error_of
 from tidegate.server.app import build
 from tidegate.server.control import Control
@@ -67,7 +68,7 @@ class HttpDoor:
 
     # --- people ---
 
-    def create_data_source(self, name: str, kind: str, config: Any, *, actor: str) -> Any:
+    def create_data_source(self, name: str, kind: str, config: Any, *, who: Principal) -> Any:
         return self._people("POST", "/data-sources", {"name": name, "kind": kind, "config": config})
 
     def create_task(self, definition: Any, *, actor: str) -> Any:

@@ -14,10 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from lifecycle.world import World, definition
-from tidegate.errors import InUse, TidegateError
-from tidegate.model.alert import parse_rule
+from tidegate.errors import InUse, TidegateError, TooManyAlertRules
+from tidegate.model.alert import DEFAULT_RULES, parse_rule
 from tidegate.model.firing import Look
 from tidegate.model.lifecycle import State
+from tidegate.model.principal import built_in
+from tidegate.server.batchviews import Named, Wish
+from tidegate.server.limits import Limits
 from tidegate.server.views import Beat
 from tidegate.store import alerts, catalog, moves
 from tidegate.store.opening import Store
@@ -401,3 +404,23 @@ def test_rules_of_a_thousand_tasks_cost_a_sweep_no_more_statements_than_one(worl
     assert [one for one in said if "definition" in one and "alert_rule" in one] == [], "what is known is not read again"
     go_on(world, watch, 16)
     assert fired(world) == [("shop", "not_reporting", True)]
+
+
+def test_a_project_has_so_many_rules_and_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path, limits=Limits(alert_rules=len(DEFAULT_RULES) + 2))
+    try:
+        world.add_data_sources()
+        world.add_task()
+        rule(world, {"metric": "task_paused"}, alert_rule="one")
+        rule(world, {"metric": "task_paused"}, alert_rule="two")
+        with pytest.raises(TooManyAlertRules):
+            rule(world, {"metric": "task_paused"}, alert_rule="three")
+        more = {"alert_rule": "each", "conditions": [{"metric": "task_paused"}]}
+        for dry_run in (True, False):
+            wish = Wish("add-alert-rules", rules=[more], dry_run=dry_run)
+            found = world.control.batch(wish, [Named("shop")], who=built_in("test"))
+            assert [(item.problem or {})["code"] for item in found.items] == ["alert.too_many_rules"]
+        world.control.delete_alert_rule("one", actor="ann")
+        rule(world, {"metric": "task_paused"}, alert_rule="three")
+    finally:
+        world.close()

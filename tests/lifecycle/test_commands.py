@@ -23,6 +23,7 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.model.lifecycle import COMMANDS, STATES, Held, State, offers
+from tidegate.model.principal import built_in
 
 # --- getting a task into each state ---------------------------------------------------------------------------
 
@@ -785,17 +786,17 @@ def test_answers_never_hold_a_secret(world: World) -> None:
 
 def test_a_masked_secret_sent_back_keeps_the_stored_one(world: World) -> None:
     shown = world.control.data_source("shop_db").config
-    world.control.edit_data_source("shop_db", config={**shown, "database": "db2"}, actor="ann")
+    world.control.edit_data_source("shop_db", config={**shown, "database": "db2"}, who=built_in("test"))
     kind, config = world.control.data_source_side("shop_db")
     assert (kind, config["database"], config["password"]) == ("postgres", "db2", "s3cret-canary")
 
 
 def test_edits_with_a_stale_version_change_nothing(world: World) -> None:
     control = world.control
-    control.edit_data_source("lake", description="one", version=1, actor="ann")
+    control.edit_data_source("lake", description="one", version=1, who=built_in("test"))
     control.edit_group("default", units=9, version=1, actor="ann")
     with pytest.raises(StaleVersion):
-        control.edit_data_source("lake", description="two", version=1, actor="bob")
+        control.edit_data_source("lake", description="two", version=1, who=built_in("test"))
     with pytest.raises(StaleVersion):
         control.delete_data_source("lake", version=1, actor="bob")
     with pytest.raises(StaleVersion):

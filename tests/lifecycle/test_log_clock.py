@@ -13,6 +13,7 @@ from lifecycle.test_commands import at_failure, at_paused
 from lifecycle.world import World
 from tidegate.model.alert import parse_rule
 from tidegate.model.lifecycle import STATES, State
+from tidegate.model.principal import built_in
 from tidegate.server.jobs import Job, Work
 from tidegate.server.logclock import PINNING, RESTING
 from tidegate.server.views import Retention, Retentions
@@ -168,7 +169,7 @@ def test_sources_that_hang_keep_no_other_from_its_turn(world: World) -> None:
     workers = []
     for number in range(3):
         pg = {"host": f"db{number}", "database": "shop", "user": "tide", "password": "x"}
-        world.control.create_data_source(f"db_{number}", "postgres", pg, actor="ann")
+        world.control.create_data_source(f"db_{number}", "postgres", pg, who=built_in("test"))
         source = {"data_source": f"db_{number}", "tables": ["public.orders"]}
         workers.append(world.running(f"shop_{number}", source=source)[1])
     world.jobs.at_once = False

@@ -11,6 +11,7 @@ import pytest
 
 from lifecycle.world import FakeDataPlane, FakeEngine, Installation, definition
 from tidegate.errors import StoreUnavailable
+from tidegate.model.principal import built_in
 from tidegate.server.attendance import Attendance
 from tidegate.server.control import Control
 from tidegate.server.jobs import Job, Threads, Work
@@ -33,8 +34,8 @@ class Site:
         self.data_plane = FakeDataPlane()
         self.control = Control(installation.store, self.data_plane, limits=Limits(sweep_s=sweep_s, lease_s=lease_s))
         pg = {"host": "db", "database": "shop", "user": "tide", "password": "secret"}
-        self.control.create_data_source("shop_db", "postgres", pg, actor="ann")
-        self.control.create_data_source("lake", "duckdb", {"path": "/lake.duckdb"}, actor="ann")
+        self.control.create_data_source("shop_db", "postgres", pg, who=built_in("test"))
+        self.control.create_data_source("lake", "duckdb", {"path": "/lake.duckdb"}, who=built_in("test"))
         self.task = self.control.create_task(definition(), actor="ann").task.id
         self.control.submit(self.task, actor="ann")
         self.reconciler = Reconciler(self.control, self.engine)

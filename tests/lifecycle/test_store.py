@@ -26,6 +26,7 @@ from tidegate.errors import (
     StoreUnavailable,
 )
 from tidegate.model.lifecycle import IllegalMove, State
+from tidegate.model.principal import built_in
 from tidegate.store import bounded, catalog, moves, runs, tasks
 from tidegate.store.database import Database
 from tidegate.store.opening import Store, open_store
@@ -398,7 +399,7 @@ def test_a_lost_key_file_is_not_replaced(store: Store, store_url: str, tmp_path:
 
 def test_a_secret_copied_into_another_data_source_does_not_open(any_world: World) -> None:
     any_world.control.create_data_source(
-        "spy_db", "postgres", {"host": "evil", "database": "d", "user": "u", "password": "x"}, actor="eve"
+        "spy_db", "postgres", {"host": "evil", "database": "d", "user": "u", "password": "x"}, who=built_in("eve")
     )
     with any_world.store.database.write() as tx:
         source = catalog.get_data_source(tx, 1, "shop_db")

@@ -54,7 +54,7 @@ def list_entries(
             one["credential"] or NONE,
             one["address"] or NONE,
             one["action"],
-            one["subject"],
+            " ".join(word for word in (one["subject"], one["detail"]) if word),
             one["project"],
             Text(said, _COLOURS.get(one["outcome"], "")),
         )
@@ -91,13 +91,19 @@ def verify(
         str | None, typer.Option(help="A head that an earlier verify printed and that you kept.", show_default=False)
     ] = None,
 ) -> None:
-    """Check that no entry was changed, taken out or moved; exit code 1 if one was."""
+    """Check that no entry was changed, taken out or moved, and that the log has what the server noted outside the
+    store; exit code 1 if not."""
     with session.terminal.err.status(Text("reading the audit log")):
         found = session.door.get("audit", "verify", expect=expect)
     said = Text.assemble(("✓ ", "green"), f"{found['entries']} entries, as they were written")
     if not found["ok"]:
         said = Text.assemble(("✗ ", "bold red"), found["wrong"], f"; {found['entries']} entries before it hold")
-    session.terminal.show(found, said, Text.assemble(("head  ", "dim"), found["head"]))
+    kept = "nothing is noted outside the store yet"
+    if found["noted"] is not None:
+        kept = f"compared with the head in the server's data directory, which names entry {found['noted']}"
+    hint = "Whoever can write the data directory can make both agree: keep this head elsewhere, for --expect."
+    head = Text.assemble(("head  ", "dim"), found["head"])
+    session.terminal.show(found, said, Text(kept, "dim"), head, Text(hint, "dim"))
     if not found["ok"]:
         raise typer.Exit(Exit.FAILED)
 

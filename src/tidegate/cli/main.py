@@ -24,6 +24,7 @@ from tidegate.cli import (
     metrics,
     operations,
     people,
+    projects,
     serving,
     verify,
     views,
@@ -73,6 +74,7 @@ alerts.add(app)
 app.add_typer(datasources.app, name="datasource", rich_help_panel="Define")
 app.add_typer(alerts.rules, name="alert-rules", rich_help_panel="Define")
 app.add_typer(alerts.channels, name="alert-channels", rich_help_panel="Define")
+app.add_typer(projects.app, name="project", rich_help_panel="Let in")
 app.add_typer(people.users, name="user", rich_help_panel="Let in")
 app.add_typer(people.members, name="member", rich_help_panel="Let in")
 app.add_typer(people.tokens, name="token", rich_help_panel="Let in")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -104,8 +104,9 @@ def enable(session: Session, name: UserName) -> None:
 
 @command(users)
 def disable(session: Session, name: UserName) -> None:
-    """Refuse an account from now on, whatever it comes with."""
-    session.terminal.show(session.door.put("users", name, body={"enabled": False}), _done(name, "is disabled"))
+    """Refuse an account from now on, whatever it comes with. Its log-ins, tokens and access keys are over for good."""
+    said = _done(name, "is disabled; its log-ins, tokens and access keys are over")
+    session.terminal.show(session.door.put("users", name, body={"enabled": False}), said)
 
 
 @command(users)
@@ -113,13 +114,16 @@ def password(
     session: Session,
     name: UserName,
     own: Annotated[bool, typer.Option("--own", help="Your own, by the present one and without a token.")] = False,
+    end_credentials: Annotated[
+        bool, typer.Option("--end-credentials", help="With --own: your tokens and access keys are over as well.")
+    ] = False,
 ) -> None:
-    """Set another password; log-ins with the one before are over."""
-    body: dict[str, str] = {}
+    """Set another password; log-ins with the one before are over, and with somebody else's also tokens and keys."""
+    body: dict[str, Any] = {"end_credentials": end_credentials}
     door = session.door if not own else None
     if door is None:
-        body["present"] = session.terminal.secret("Present password")
-        door = session.log_in(name, body["present"])
+        body["present"] = present = session.terminal.secret("Present password")
+        door = session.log_in(name, present)
     body["password"] = session.terminal.secret("New password", twice=True)
     door.put("users", name, "password", body=body)
     session.terminal.show({"changed": name}, _done(name, "has another password"))

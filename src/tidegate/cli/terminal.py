@@ -96,12 +96,20 @@ class Terminal:
             self.out.file.flush()
         else:
             for one in shown:
-                self.out.print(one)
+                self.say(one)
 
     def say(self, said: RenderableType) -> None:
         """A part of the result as soon as it is known, to people; `show` gives programs the whole."""
-        if not self.as_json:
+        if self.as_json:
+            return
+        if self.out.is_terminal:
             self.out.print(said)
+            return
+        # In a pipe the last column of a table is not filled up with spaces.
+        with self.out.capture() as printed:
+            self.out.print(said)
+        self.out.file.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
+        self.out.file.flush()
 
     def tell(self, said: RenderableType) -> None:
         """A word beside the result."""

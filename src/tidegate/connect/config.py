@@ -21,6 +21,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    files: ClassVar[frozenset[str]] = frozenset()
+    """Settings that are paths of files on the machine where tasks run, which tasks read and write there."""
+
     keeps_secrets: ClassVar[frozenset[str]] = frozenset()
     """Settings that may be edited while stored secrets are kept: they change neither where a secret is sent nor to whom
     it belongs nor how its way is protected. Changing any other needs the secrets given again (I8)."""

@@ -25,6 +25,14 @@ class ConfigInvalid(TidegateError):
     advice = "Correct the field named; nothing was changed."
 
 
+class FileNotAllowed(TidegateError):
+    code, status, title = "data_source.file_not_allowed", 422, "The file is not in a folder that is allowed"
+    advice = (
+        "Name a file below one of the folders listed, or have an administrator allow its folder "
+        "(TIDEGATE_FILE_FOLDERS) or, where that is not set, save the data source."
+    )
+
+
 class SecretNeeded(TidegateError):
     code, status, title = "data_source.secret_needed", 422, "A stored secret is not sent to a changed address"
     advice = "Give the password again together with the change; nothing was changed."
@@ -46,6 +54,13 @@ class ObjectMissing(TidegateError):
 class AlertRuleInvalid(TidegateError):
     code, status, title = "alert.rule_invalid", 422, "The alert rule is not valid"
     advice = "Correct the field named; nothing was changed."
+
+
+class TooManyAlertRules(TidegateError):
+    code, status, title = "alert.too_many_rules", 409, "The project has as many alert rules as it may have"
+    advice = (
+        "Delete rules that are not needed; one rule can be for all tasks of a project, an owner or a resource group."
+    )
 
 
 class AlertChannelInvalid(TidegateError):

@@ -16,7 +16,10 @@ class Invalid(RequestError):
 
 class Unauthorized(RequestError):
     code, status, title = "request.unauthorized", 401, "No valid token was given"
-    advice = "Send `Authorization: Bearer <token>`; the server prints where its token is when it first starts."
+    advice = (
+        "Send `Authorization: Bearer <token>`; on the command line give --token or TIDEGATE_TOKEN, or, on the server's "
+        "machine, TIDEGATE_DATA_DIR if it is not the usual one: the admin token is in `admin.token` there."
+    )
 
 
 class LogInRefused(Unauthorized):
@@ -61,7 +64,7 @@ class BodyTooSlow(RequestError):
 
 
 class TooManyBatches(RequestError):
-    code, status, title = "request.busy", 429, "The server is busy with other batches"
+    code, status, title = "request.busy", 429, "Other batches of the project are under way"
     retry = Retry.LATER
     advice = "Send it again when they have ended; nothing was changed."
 

@@ -62,6 +62,8 @@ class Principal:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """By the project's name."""
     limit: Limit = field(default_factory=Limit)
+    version: int = 0
+    """Of the account, as it was when they asked."""
 
     def may(self, permission: str, project: str | None = None) -> bool:
         """Whether they may do this, in the project if the permission is one of projects."""

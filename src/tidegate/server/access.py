@@ -4,7 +4,6 @@ permission table says, and what whoever asks may do in the project it is about."
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -16,8 +15,8 @@ from starlette.types import Scope
 from tidegate.errors import NotFound
 from tidegate.model.permission import BY_COMMAND, COMMAND_NEEDS, ROUTES, TASK_EDIT, VIEW, Need, Where
 from tidegate.model.principal import Principal
-from tidegate.model.task import NAME_PATTERN
 from tidegate.server.control import Control
+from tidegate.server.details import detail_of, is_name
 from tidegate.server.views import Accepted, GroupView, OfferView, TaskDetail, TaskView
 
 PRINCIPAL = "tidegate.principal"
@@ -56,6 +55,7 @@ async def permitted(request: Request) -> None:
         return  # nothing is kept from them, and nothing of a look need be noted
     body = await _sent(request)
     told["name"] = next((body[key] for key in ("name", "task", "alert_rule") if is_name(body.get(key))), "")
+    told["detail"] = detail_of(request.scope["route"].name, body)
     try:
         await run_in_threadpool(_decide, request, need, who, body, told)
     except NotFound:
@@ -70,11 +70,6 @@ async def _sent(request: Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return held if isinstance(held, dict) else {}
-
-
-def is_name(given: object) -> bool:
-    """Whether it has the form of the names of things."""
-    return isinstance(given, str) and re.fullmatch(NAME_PATTERN.strip("^$"), given) is not None
 
 
 def _decide(request: Request, need: Need, who: Principal, body: dict[str, Any], told: dict[str, Any]) -> None:

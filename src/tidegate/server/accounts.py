@@ -147,13 +147,16 @@ class Accounts(Desk):
         enabled: bool | None = None,
         description: str | None = None,
     ) -> AccountView:
-        """One that is disabled is refused from the next request on, whatever it comes with. Raises `NotFound`,
-        `Invalid`."""
-        given = {"administrator": administrator, "enabled": enabled, "description": description}
+        """One that is disabled is refused from the next request on, whatever it comes with: its log-ins, tokens and
+        access keys are over, also if it is enabled again. Raises `NotFound`, `Invalid`."""
+        given: dict[str, Any] = {"administrator": administrator, "enabled": enabled, "description": description}
         if len(description or "") > DESCRIPTION_MAX:
             raise Invalid(f"description: must be at most {DESCRIPTION_MAX} characters")
         with self.db.write() as tx:
             row = accounts.get_account(tx, name, lock=True)
+            if enabled is False:
+                given["sessions"] = row.sessions + 1
+                accounts.end_credentials(tx, row)
             accounts.change_account(tx, row, **{field: value for field, value in given.items() if value is not None})
         return self.account(name)
 
@@ -164,9 +167,12 @@ class Accounts(Desk):
             demand_handed_over(tx, name, None)
             accounts.delete_account(tx, row)
 
-    def set_password(self, name: str, password: str, *, present: str | None, address: str) -> None:
-        """Log-ins with the one before are over. `present` is the one before, or None where an administrator sets it.
-        Raises `NotFound`, `Invalid`, `TooManyTries`."""
+    def set_password(
+        self, name: str, password: str, *, present: str | None, address: str, end_credentials: bool = False
+    ) -> None:
+        """Log-ins with the one before are over. `present` is the one before, or None where an administrator sets it:
+        then, and with `end_credentials`, tokens and access keys are over as well. Raises `NotFound`, `Invalid`,
+        `TooManyTries`."""
         with self.db.read() as tx:
             held = accounts.get_account(tx, name)
         if held.kind != PERSON:
@@ -179,7 +185,10 @@ class Accounts(Desk):
         checked_password(password, name)
         made = hashed(password)
         with self.db.write() as tx:
-            accounts.change_account(tx, accounts.get_account(tx, name, lock=True), password_hash=made)
+            row = accounts.get_account(tx, name, lock=True)
+            if present is None or end_credentials:
+                accounts.end_credentials(tx, row)
+            accounts.change_account(tx, row, password_hash=made)
 
     # --- who somebody is ---
 
@@ -200,8 +209,9 @@ class Accounts(Desk):
         return row
 
     def account_mark(self, row: AccountRow) -> str:
-        """Names the account's password without telling anything of it: another password has another mark."""
-        return hash_of(f"mark of {row.id} {row.password_hash}")[:16]
+        """Names the account's password without telling anything of it: another password has another mark, and so has
+        an account whose log-ins were ended."""
+        return hash_of(f"mark of {row.id} {row.password_hash} {row.sessions}")[:16]
 
     def principal(
         self, account: int, credential: str, *, mark: str | None = None, limit: Limit | None = None
@@ -216,7 +226,7 @@ class Accounts(Desk):
 
 def _principal(tx: Connection, row: AccountRow, credential: str, limit: Limit) -> Principal:
     grants = {project: grant_of(member) for project, member in accounts.grants_of(tx, row.id)}
-    return Principal(row.name, credential, row.id, row.administrator, grants, limit)
+    return Principal(row.name, credential, row.id, row.administrator, grants, limit, row.version)
 
 
 def grant_of(row: MemberRow) -> Grant:

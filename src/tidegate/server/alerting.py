@@ -14,6 +14,7 @@ from tidegate.errors import (
     Invalid,
     ReferenceUnknown,
     SecretNeeded,
+    TooManyAlertRules,
 )
 from tidegate.model.alert import ALARMS, BY_NAME, UNITS, RuleSpec, parse_rule
 from tidegate.model.problem import problem
@@ -72,12 +73,18 @@ class Alerting(Desk):
             return alerts.find_rule(tx, catalog.get_project(tx, project).id, name) is None
 
     def create_alert_rule(self, spec: RuleSpec, *, actor: str) -> AlertRuleView:
-        """Raises `NameTaken`, `NotFound` (the project), `ReferenceUnknown` (a channel)."""
+        """Raises `NameTaken`, `NotFound` (the project), `ReferenceUnknown` (a channel), `TooManyAlertRules`."""
         with self.db.write() as tx:
             project_id = catalog.get_project(tx, spec.project, lock=True).id
+            self.demand_room(tx, project_id, spec.project)
             demand_channels(tx, project_id, spec)
             alerts.add_rule(tx, now=self.clock.now(), project_id=project_id, name=spec.alert_rule, **columns_of(spec))
         return self.alert_rule(spec.alert_rule, project=spec.project)
+
+    def demand_room(self, tx: Connection, project_id: int, project: str) -> None:
+        """For one more rule, in a transaction that holds the project's lock. Raises `TooManyAlertRules`."""
+        if alerts.count_rules(tx, project_id) >= self.limits.alert_rules:
+            raise TooManyAlertRules(f"project {project} has {self.limits.alert_rules} alert rules")
 
     def edit_alert_rule(
         self, name: str, spec: RuleSpec, *, project: str = DEFAULT, version: int | None = None, actor: str

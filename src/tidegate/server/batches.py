@@ -6,7 +6,6 @@ since they were chosen; what is so already counts as done, so a batch whose answ
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,6 @@ from tidegate.errors import (
     NoUnits,
     StaleVersion,
     TidegateError,
-    TooManyBatches,
 )
 from tidegate.model.alert import RuleSpec, parse_rule
 from tidegate.model.lifecycle import COMMANDS, done_by
@@ -38,6 +36,7 @@ from tidegate.server.batchviews import BatchItemView, BatchView, Filtered, Named
 from tidegate.server.definitions import checked_owner
 from tidegate.server.gate import LOOKED_INTO
 from tidegate.server.operations import Operations, demand_statuses
+from tidegate.server.turns import Turns
 from tidegate.store import alerts, catalog, moves, tasks
 
 log = structlog.get_logger()
@@ -50,7 +49,6 @@ DEADLINE_S = 120.0
 """No task's turn begins later."""
 AT_ONCE = 8
 """Tasks of one batch that sources and targets are asked about at the same time."""
-BATCHES_MAX = 2
 WAIT_S = 5.0
 
 
@@ -67,25 +65,21 @@ class _Chosen:
 class Batches(Operations, Alerting):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._turns = threading.BoundedSemaphore(BATCHES_MAX)
+        self._turns = Turns()
 
     def batch(
         self, wish: Wish, chosen: Sequence[Named] | Filtered, *, project: str = "default", who: Principal
     ) -> BatchView:
         """Do it to each of the tasks that are there for whoever asks. Raises `Invalid`, `AlertRuleInvalid`, and
-        `TooManyBatches` while others are under way: nothing was changed then. What one task is refused is in its
-        outcome."""
+        `TooManyBatches` while others of its projects are under way: nothing was changed then. What one task is refused
+        is in its outcome."""
         do = self._doing(wish, who)
         found = self._filtered(chosen, who) if isinstance(chosen, Filtered) else self._named(chosen, project, who)
-        if not self._turns.acquire(timeout=WAIT_S):
-            raise TooManyBatches(f"{BATCHES_MAX} batches are under way")
-        try:
+        with self._turns.taken({one.project for one in found if one.project is not None}, WAIT_S):
             until = time.monotonic() + DEADLINE_S
             waits = wish.operation in LOOKED_INTO or wish.dry_run
             with ThreadPoolExecutor(AT_ONCE if waits else 1, "batch") as hands:
                 items = list(hands.map(lambda one: _one(do, one, until), found))
-        finally:
-            self._turns.release()
         if wish.dry_run and wish.operation in LOOKED_INTO:
             items = self._within_units(items)
         failed = sum(1 for item in items if item.outcome == "failed")
@@ -252,6 +246,8 @@ class Batches(Operations, Alerting):
         known = alerts.find_rule(tx, project_id, spec.alert_rule)
         if known is not None and known.definition != spec.definition():
             raise NameTaken(f"there is an alert rule {spec.alert_rule} already, and it is another one")
+        if known is None:
+            self.demand_room(tx, project_id, spec.project)
         if known is None and not dry_run:
             values = columns_of(spec)
             alerts.add_rule(tx, now=self.clock.now(), project_id=project_id, name=spec.alert_rule, **values)

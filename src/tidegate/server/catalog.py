@@ -10,6 +10,7 @@ from typing import Any
 
 from tidegate.connect.config import Config, parse_config, secret_fields
 from tidegate.errors import InUse, Invalid, NotFound, SecretNeeded
+from tidegate.model.principal import Principal
 from tidegate.model.task import checked_name
 from tidegate.server.connectivity import roles
 from tidegate.server.desk import Desk, sealed_for
@@ -129,13 +130,15 @@ class Catalog(Desk):
         *,
         project: str = DEFAULT,
         description: str = "",
-        actor: str,
+        who: Principal,
     ) -> DataSourceView:
         """`config` as the connector's `Config` takes it, secrets in the clear; they are encrypted here. Raises
-        `NameTaken`, `Invalid` (the name), `ConnectorUnknown`, `ConfigInvalid`, `NotFound` (the project)."""
+        `NameTaken`, `Invalid` (the name), `ConnectorUnknown`, `ConfigInvalid`, `FileNotAllowed`, `NotFound` (the
+        project)."""
         _check_name(name)
         _check_description(description)
         plain, hidden = _split(kind, config, name)
+        self.demand_files((kind, plain), project, who)
         with self.db.write() as tx:
             project_id = catalog.get_project(tx, project, lock=True).id
             catalog.add_data_source(
@@ -158,10 +161,11 @@ class Catalog(Desk):
         config: Mapping[str, Any] | None = None,
         description: str | None = None,
         version: int | None = None,
-        actor: str,
+        who: Principal,
     ) -> DataSourceView:
         """`config` replaces the settings whole; a secret that is left out or `MASK` is kept. Workers take it when they
-        next start. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`, `SecretNeeded`."""
+        next start. What is as it was before makes no other version. Raises `NotFound`, `StaleVersion`, `ConfigInvalid`,
+        `SecretNeeded`, `FileNotAllowed`."""
         values: dict[str, Any] = {}
         if description is not None:
             _check_description(description)
@@ -170,10 +174,14 @@ class Catalog(Desk):
             row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name, lock=True)
             catalog.demand_version(row, version)
             if config is not None:
-                plain, hidden = self._edited(row, config)
-                sealed = self.store.vault.seal(hidden, sealed_for(row.project_id, name))
-                values |= {"config": plain, "secrets": sealed}
-            catalog.change_data_source(tx, row, now=self.clock.now(), **values)
+                plain, hidden = self._edited(row, config, project, who)
+                sealed_to = sealed_for(row.project_id, name)
+                if plain != row.config or hidden != self.store.vault.open(row.secrets, sealed_to):
+                    values |= {"config": plain, "secrets": self.store.vault.seal(hidden, sealed_to)}
+            if values.get("description") == row.description:
+                del values["description"]
+            if values:
+                catalog.change_data_source(tx, row, now=self.clock.now(), **values)
         return self.data_source(name, project=project)
 
     def delete_data_source(self, name: str, *, project: str = DEFAULT, version: int | None = None, actor: str) -> None:
@@ -183,17 +191,32 @@ class Catalog(Desk):
             catalog.demand_version(row, version)
             catalog.delete_data_source(tx, row)
 
-    def data_source_side(self, name: str, *, project: str = DEFAULT, config: Mapping[str, Any] | None = None) -> Side:
+    def data_source_side(self, name: str, *, project: str = DEFAULT) -> Side:
         """Kind and validated settings with secrets in the clear, to test the connection; never part of an answer.
-        With `config`: as they would be after an edit to it. Raises `NotFound`, `ConfigInvalid`, `SecretNeeded`."""
+        Raises `NotFound`, `FileNotAllowed`."""
         with self.db.read() as tx:
             row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name)
-        if config is None:
-            return self.side_of(row)
-        plain, hidden = self._edited(row, config)
+        side = self.side_of(row)
+        self.demand_files(side, project)
+        return side
+
+    def edited_side(self, name: str, config: Mapping[str, Any], *, project: str = DEFAULT, who: Principal) -> Side:
+        """The same as it would be after an edit to `config`. Raises `NotFound`, `ConfigInvalid`, `SecretNeeded`,
+        `FileNotAllowed`."""
+        with self.db.read() as tx:
+            row = catalog.get_data_source(tx, catalog.get_project(tx, project).id, name)
+        plain, hidden = self._edited(row, config, project, who)
         return row.kind, {**plain, **hidden}
 
-    def _edited(self, row: DataSourceRow, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def unsaved_side(self, kind: str, config: Mapping[str, Any], *, project: str = DEFAULT, who: Principal) -> Side:
+        """The same of settings that are not saved. Raises `ConnectorUnknown`, `ConfigInvalid`, `FileNotAllowed`."""
+        plain, hidden = _split(kind, config, kind)
+        self.demand_files((kind, plain), project, who)
+        return kind, {**plain, **hidden}
+
+    def _edited(
+        self, row: DataSourceRow, config: Mapping[str, Any], project: str, who: Principal
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         """The settings after an edit, with the stored secrets that `config` does not give. Raises `SecretNeeded` where
         one would go to an address it was not given for: who may edit must not come to know it that way (I8)."""
         stored = self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))
@@ -201,7 +224,10 @@ class Catalog(Desk):
         given |= {name: "" for name in stored if given.get(name, "") is None}  # as it is shown where none is stored
         plain, hidden = _split(row.kind, stored | given, row.name)
         kept = [name for name, value in stored.items() if value and name not in given]
-        free = _model(row.kind).keeps_secrets
+        model = _model(row.kind)
+        moved = any(plain.get(file) != row.config.get(file) for file in model.files)
+        self.demand_files((row.kind, plain), project, who if moved else None)
+        free = model.keeps_secrets
         changed = [name for name, value in plain.items() if name not in free and value != row.config.get(name)]
         if kept and changed:
             raise SecretNeeded(

@@ -73,6 +73,13 @@ def roles(kind: str) -> dict[Role, type[Source] | type[Target]]:
     return found
 
 
+def files_of(side: Side) -> list[str]:
+    """The paths of files among the settings. Raises `ConnectorUnknown`."""
+    kind, values = side
+    fields = next(iter(roles(kind).values())).Config.files
+    return [str(values[name]) for name in sorted(fields) if name in values]
+
+
 def connectors() -> list[ConnectorView]:
     """Every connector, by kind."""
     views = []

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from tidegate.errors import NoUnits, ObjectMissing, StaleVersion, TaskLocked
+from tidegate.model.folders import Folders
+from tidegate.model.principal import Principal
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.server.attendance import Attendance
 from tidegate.server.clock import Clock, SystemClock
+from tidegate.server.connectivity import files_of
 from tidegate.server.dataplane import DataPlane
 from tidegate.server.journal import Journal
 from tidegate.server.limits import Limits
@@ -40,6 +43,7 @@ class Desk:
         meter: Meter | None = None,
         wake: Callable[[int], None] = lambda task: None,
         outbound: Outbound | None = None,
+        folders: Folders | None = None,
     ) -> None:
         self.store = store
         self.db = store.database
@@ -55,6 +59,7 @@ class Desk:
         self.logbook = LogBook()
         self.motions = Motions()
         self.outbound = outbound or Outbound()
+        self.folders = folders or Folders(str(store.data_dir))
 
     # --- what a task refers to ---
 
@@ -63,7 +68,14 @@ class Desk:
         return row.kind, {**row.config, **self.store.vault.open(row.secrets, sealed_for(row.project_id, row.name))}
 
     def sides(self, tx: Connection, project_id: int, spec: TaskSpec) -> tuple[Side, Side]:
-        """Raises `ObjectMissing` if a data source is not there."""
+        """Raises `ObjectMissing` if a data source is not there, `FileNotAllowed`."""
+        sides = self.unchecked_sides(tx, project_id, spec)
+        for side in sides:
+            self.demand_files(side, spec.project)
+        return sides
+
+    def unchecked_sides(self, tx: Connection, project_id: int, spec: TaskSpec) -> tuple[Side, Side]:
+        """For a worker, which looks itself where files are before it opens them: links are followed where it runs."""
         found = []
         for name in (spec.source.data_source, spec.target.data_source):
             row = catalog.find_data_source(tx, project_id, name)
@@ -71,6 +83,17 @@ class Desk:
                 raise ObjectMissing(f"data source {name} of task {spec.task} does not exist", data_source=name)
             found.append(self.side_of(row))
         return found[0], found[1]
+
+    def demand_files(self, side: Side, project: str, by: Principal | None = None) -> None:
+        """Before a data source's files are touched; `by` is who names them, None: they were saved before. Where the
+        setting says nothing, whoever may do everything names any, and what they saved is good for all. Raises
+        `FileNotAllowed`."""
+        trusted = by is None or (by.administrator and by.limit.whole)
+        for path in files_of(side):
+            if self.folders.listed is not None or not trusted:
+                self.folders.demand(path, project, of=f"{side[0]} data source")
+            if by is not None:
+                self.folders.make(path, project)
 
     def run_spec(self, tx: Connection, run: RunRow) -> TaskSpec:
         """The definition the run was last opened with."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy import Connection
 
-from tidegate.errors import ObjectMissing, Retry, TidegateError
+from tidegate.errors import FileNotAllowed, ObjectMissing, Retry, TidegateError
 from tidegate.model.lifecycle import MOVES, OPERATING, STATES, Held, State
 from tidegate.model.problem import problem
 from tidegate.model.task import parse_task
@@ -71,7 +71,10 @@ class Detection:
             if missing:
                 return version, missing
             spec = parse_task(tasks.get_version(tx, task, now_in.task.submitted).definition)
-            source, target = control.sides(tx, now_in.task.project_id, spec)
+            try:
+                source, target = control.sides(tx, now_in.task.project_id, spec)
+            except FileNotAllowed as error:
+                return version, [error.detail]
         kept = now_in.run.key if now_in.run is not None and now_in.held is not Held.NOTHING else None
         try:
             return version, control.data_plane.missing_objects(

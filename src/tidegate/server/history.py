@@ -8,11 +8,14 @@ from tidegate.store import history
 
 AT_ONCE = 50
 BATCH = 500
+TELL_S = 60.0
 
 
 class History:
     def __init__(self, control: Control) -> None:
+        self._control = control
         self._db = control.db
+        self._tell_at = 0.0
         self._clock = control.clock
         self._limits = control.limits
         self._reached = 0
@@ -22,6 +25,9 @@ class History:
 
     def sweep(self) -> None:
         """Look at the next tasks of a round. Raises `StoreUnavailable`."""
+        if self._clock.ticks() >= self._tell_at:
+            self._tell_at = self._clock.ticks() + TELL_S
+            self._control.audit([])  # what it left out, also when nothing is refused any more
         if self._clock.ticks() < self._due:
             return
         with self._db.read() as tx:

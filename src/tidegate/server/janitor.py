@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from tidegate.errors import ObjectMissing, TidegateError
+from tidegate.errors import FileNotAllowed, ObjectMissing, TidegateError
 from tidegate.faultpoint import crossing
 from tidegate.model.problem import problem
 from tidegate.server.control import Control
@@ -85,7 +85,7 @@ class Janitor:
             with self._db.read() as tx:
                 spec = control.run_spec(tx, run)
                 source, target = control.sides(tx, moves.get_any(tx, run.task_id).task.project_id, spec)
-        except ObjectMissing as error:
+        except (ObjectMissing, FileNotAllowed) as error:
             return [error]
         crossing("leftover.removing")
         left = control.data_plane.forget(run.key, spec, source, target)

@@ -48,6 +48,8 @@ class Limits:
     keep_lines_s: float = 7 * 86_400.0
     keep_lines_bytes: int = 5_000_000
     """Lines of the log older than this are forgotten, and of each task the first beyond so much room."""
+    alert_rules: int = 2_000
+    """Of one project: each is looked at every few seconds."""
     forget_s: float = 3_600.0
     """Between two rounds of looking for what may be forgotten."""
     sweep_s: float = 1.0

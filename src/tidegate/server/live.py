@@ -8,8 +8,9 @@ that comes back after a gap is told everything it shows.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -194,21 +195,28 @@ class Live:
         while self._pages:
             watched = frozenset().union(*(page.watched for page in self._pages))
             try:
-                views, mark = await run_in_threadpool(self._look, watched)
+                views, marks = await run_in_threadpool(self._look, watched)
             except TidegateError as error:
                 log.warning("live.no_look", code=error.code)
             else:
                 rows = Rows(views)
                 for page in list(self._pages):
-                    page.offer(rows.of(page.who, page.watched), mark)
+                    page.offer(rows.of(page.who, page.watched), mark_for(page.who, marks))
             # A page that has just come is told at once.
             self._looks.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._looks.wait()
 
-    def _look(self, watched: Collection[int]) -> tuple[list[TaskView], str]:
-        return self._control.rows(watched), self._control.list_mark()
+    def _look(self, watched: Collection[int]) -> tuple[list[TaskView], Mapping[str, object]]:
+        return self._control.rows(watched), self._control.list_marks()
+
+
+def mark_for(who: Principal, marks: Mapping[str, object]) -> str:
+    """Another one than before when something changed in a project they see: of the others it tells nothing, neither
+    that something happens there nor how much there is."""
+    seen = sorted((project, mark) for project, mark in marks.items() if who.sees(project))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
 class Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from tidegate.errors import Forbidden, Invalid, NotFound, Unauthorized
+from tidegate.errors import Forbidden, Invalid, NotFound, StaleVersion, Unauthorized
 from tidegate.model.permission import BY_NAME, OF_ACCOUNT, OF_PROJECT, ROLES, USER_EDIT, Role
 from tidegate.model.principal import Limit, Principal
 from tidegate.model.task import checked_name
@@ -181,18 +181,23 @@ class Members(Accounts):
 
 def account_for(tx: Connection, name: str | None, who: Principal) -> AccountRow:
     """The account that a credential is made for: one's own, or a service account's by those who may change accounts;
-    a person's credentials are made by that person alone. Raises `Forbidden`, `NotFound`, `Invalid`."""
+    a person's credentials are made by that person alone. Raises `Forbidden`, `NotFound`, `Invalid`, `StaleVersion`."""
     if name is None or name == who.actor:
         if who.account is None:
             raise Invalid("account: the built-in administrator has none; name a service account")
-        found = accounts.find_account(tx, who.account)
+        found = accounts.find_account(tx, who.account, lock=True)
         if found is None:
             raise NotFound(f"there is no account {who.actor}")
+        # A request that was on its way when credentials were ended makes none that outlives that.
+        if found.version != who.version:
+            raise StaleVersion(f"account {found.name} was changed meanwhile")
         return found
     who.demand(USER_EDIT)
-    found = accounts.get_account(tx, name)
+    found = accounts.get_account(tx, name, lock=True)
     if found.kind != SERVICE:
         raise Forbidden(f"{name} is a person, who alone makes credentials of theirs")
+    if not found.enabled:
+        raise Invalid(f"account: {name} is disabled")
     return found
 
 

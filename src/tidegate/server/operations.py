@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -129,11 +128,10 @@ class Operations(Gate):
             found, _ = tasks.list_tasks(tx, task_ids=sorted(task_ids))
             return self._enriched(tx, found)
 
-    def list_mark(self) -> str:
-        """Another one than before: a task was added, removed, changed or moved."""
+    def list_marks(self) -> Mapping[str, object]:
+        """By project: another one than before if a task was added, removed, changed or moved."""
         with self.db.read() as tx:
-            counted = "-".join(map(str, tasks.mark(tx)))
-        return hashlib.sha256(counted.encode()).hexdigest()[:12]  # how many there are is not for everybody
+            return tasks.marks(tx)
 
     def _enriched(self, tx: Connection, found: Sequence[tuple[str, Situation]]) -> list[TaskView]:
         views = [self._view(project, now_in) for project, now_in in found]

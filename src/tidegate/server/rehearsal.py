@@ -197,7 +197,9 @@ class Rehearsals(Catalog, Definitions):
                 _demand_free(tx, spec, task)
             for name, of in ((spec.source.data_source, "source"), (spec.target.data_source, "target")):
                 with _line(lines, "references", of, name):
-                    sides.append(self.side_of(catalog.get_data_source(tx, project_id, name)))
+                    side = self.side_of(catalog.get_data_source(tx, project_id, name))
+                    self.demand_files(side, spec.project)
+                    sides.append(side)
             with _line(lines, "references", "resource_group", spec.resource_group):
                 catalog.get_group(tx, spec.resource_group)
                 if task is None or moves.get(tx, task).run is None:

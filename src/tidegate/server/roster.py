@@ -105,8 +105,9 @@ class Roster(Measurements):
 
     def _assignment(self, tx: Connection, now_in: Situation, run: RunRow) -> Assignment:
         definition = tasks.get_version(tx, run.task_id, run.version).definition
-        source, target = self.sides(tx, now_in.task.project_id, self.run_spec(tx, run))
+        source, target = self.unchecked_sides(tx, now_in.task.project_id, self.run_spec(tx, run))
         newest = runs.newest_snapshot(tx, run.id)
+        project = str(definition["project"])
         return Assignment(
             run_key=run.key,
             run_number=run.number,
@@ -118,6 +119,8 @@ class Roster(Measurements):
             definition=definition,
             source=source,
             target=target,
+            folders=self.folders.of(project) if self.folders.listed is not None else None,
+            data_dir=self.folders.data_dir,
             snapshot=WorkerSnapshot(newest.id, newest.position, json.loads(runs.snapshot_state(tx, newest.id)))
             if newest
             else None,

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from fastapi import FastAPI
 from tidegate import faultpoint
 from tidegate.decode.choice import which
 from tidegate.engine import preflight
-from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid
+from tidegate.errors import AlreadyRunning, EnvironmentLacking, Invalid, PortTaken, SettingInvalid, StoreUnavailable
 from tidegate.flood import Flood
 from tidegate.logs import configure, hand_to
+from tidegate.model.folders import Folders, listed_folders
 from tidegate.model.lifecycle import STATES
 from tidegate.server.app import build
 from tidegate.server.auth import keep_token, token_file
@@ -121,6 +122,7 @@ class Machinery:
     """The store and what drives it. Raises on construction what `open_store` raises, and `SettingInvalid`."""
 
     def __init__(self, settings: Settings, url: str) -> None:
+        folders = Folders(str(settings.data_dir), listed_folders(settings.file_folders))
         outbound = Outbound(allowed_networks(settings.outbound_allow))
         try:
             self._store = open_store(
@@ -131,7 +133,7 @@ class Machinery:
             )
         except Invalid as error:
             raise SettingInvalid(f"TIDEGATE_STORE_URL: {error.detail}") from error
-        self.control = Control(self._store, preflight, limits=limits(settings), outbound=outbound)
+        self.control = Control(self._store, preflight, limits=limits(settings), outbound=outbound, folders=folders)
         self._engine = LocalEngine(
             settings.worker_url or url,
             settings.data_dir,
@@ -179,6 +181,8 @@ class Machinery:
         self._engine.close()
         hand_to(None)
         self.control.journal.close()
+        with suppress(StoreUnavailable):
+            self.control.audit([], everything=True)
         self._store.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
@@ -519,6 +519,9 @@ class Assignment:
     definition: Json
     source: Side
     target: Side
+    folders: Sequence[str] | None
+    """Where files of data sources may be; None: anywhere. But never in `data_dir` itself."""
+    data_dir: str
     snapshot: WorkerSnapshot | None
     start: Json
     restarts: int

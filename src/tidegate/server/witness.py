@@ -10,9 +10,10 @@ from starlette.types import Scope
 
 from tidegate.model.permission import LOOKS
 from tidegate.model.principal import Principal
-from tidegate.server.access import ABOUT, PRINCIPAL, is_name
+from tidegate.server.access import ABOUT, PRINCIPAL
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
+from tidegate.server.details import is_name
 from tidegate.server.session import CREDENTIAL, SAFE_METHODS
 from tidegate.store.audit import Entry
 
@@ -37,6 +38,7 @@ async def told(control: Control, scope: Scope, status: int, code: str = "") -> N
         project=str(about.get("project", "")) if is_name(about.get("project")) else "",
         outcome=outcome_of(status),
         code=code or str(about.get("code", "")),
+        detail=str(about.get("detail", "")),
     )
     each = [
         Entry(entry.at, entry.actor, entry.credential, entry.address, action, f"task={name}", project, outcome, why)

@@ -157,6 +157,7 @@ def _assignment(given: Assignment) -> dict[str, Any]:
         },
         "source": {"kind": given.source[0], "config": given.source[1]},
         "target": {"kind": given.target[0], "config": given.target[1]},
+        "files": None if given.folders is None else {"folders": list(given.folders), "data_dir": given.data_dir},
         "snapshot": {"id": saved.id, "position": saved.position, "state": saved.state} if saved else None,
         "start": given.start,
         "restarts": given.restarts,

@@ -26,6 +26,7 @@ class AccountRow:
     version: int
     created_at: float
     created_by: str
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,16 @@ def change_account(tx: Connection, held: AccountRow, **values: Any) -> None:
         raise StaleVersion(f"account {held.name} was changed meanwhile")
 
 
+def end_credentials(tx: Connection, held: AccountRow) -> None:
+    """Its tokens and access keys."""
+    for table in (bearer_token, access_key):
+        tx.execute(table.delete().where(table.c.account_id == held.id))
+
+
 def delete_account(tx: Connection, held: AccountRow) -> None:
     """With its memberships, tokens and access keys."""
-    for table in (member, bearer_token, access_key):
-        tx.execute(table.delete().where(table.c.account_id == held.id))
+    end_credentials(tx, held)
+    tx.execute(member.delete().where(member.c.account_id == held.id))
     tx.execute(account.delete().where(account.c.id == held.id))
 
 

@@ -138,6 +138,11 @@ def get_rule(tx: Connection, project_id: int, name: str, *, lock: bool = False) 
     return found
 
 
+def count_rules(tx: Connection, project_id: int) -> int:
+    query = select(func.count()).select_from(alert_rule).where(alert_rule.c.project_id == project_id)
+    return int(tx.execute(query).scalar_one())
+
+
 def add_rule(tx: Connection, *, now: float, **values: Any) -> None:
     """Raises `NameTaken`."""
     try:

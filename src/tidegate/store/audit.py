@@ -3,14 +3,14 @@
 Whoever can write the store but has not the key can neither change an entry, nor take one out, nor put them into another
 order, nor shorten the log, without `check` telling: entries are numbered without a gap, each mark holds the one before,
 and a sealed head says which entry is the last. The whole log with the head it had earlier is genuine: that it is not
-the newest, only a head that was kept elsewhere tells.
+the newest, only a head that was kept outside the store tells (`audithead`).
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -26,8 +26,8 @@ Mark = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`at` in seconds since 1970-01-01 UTC; `outcome` is done, refused or failed, and `code` why. A text that is not
-    known is empty."""
+    """`at` in seconds since 1970-01-01 UTC; `outcome` is done, refused or failed, and `code` why; `detail` is what it
+    was done with: a role, limits. A text that is not known is empty."""
 
     at: float
     actor: str
@@ -38,6 +38,7 @@ class Entry:
     project: str
     outcome: str
     code: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class EntryRow:
     project: str
     outcome: str
     code: str
+    detail: str
     mac: str
 
 
@@ -73,14 +75,15 @@ def begin(tx: Connection, mark: Mark) -> None:
     """Once in a store's life: a head that is gone later is found to be gone."""
     empty = tx.execute(select(audit_entry.c.id).limit(1)).one_or_none() is None
     if empty and catalog.get_setting(tx, HEAD) is None:
-        catalog.add_setting(tx, HEAD, _sealed(0, "", mark))
+        catalog.add_setting(tx, HEAD, sealed(0, "", mark))
 
 
-def append(tx: Connection, entries: Sequence[Entry], mark: Mark) -> None:
-    """In a write transaction in which nobody else appends (`Database.alone`). It goes on whatever became of the log,
-    and makes nothing good that was harmed: a head that is not as it was written stays so, and no gap is closed."""
-    told = _told(catalog.get_setting(tx, HEAD), mark)
-    number, before = _newest(tx)
+def append(tx: Connection, entries: Sequence[Entry], mark: Mark) -> tuple[int, str]:
+    """In a write transaction in which nobody else appends (`Database.alone`); number and mark of the last. It goes on
+    whatever became of the log, and makes nothing good that was harmed: a head that is not as it was written stays so,
+    and no gap is closed."""
+    told = told_by(catalog.get_setting(tx, HEAD), mark)
+    number, before = newest(tx)
     if told is not None and told[0] > number:
         number, before = told
     rows = []
@@ -90,7 +93,14 @@ def append(tx: Connection, entries: Sequence[Entry], mark: Mark) -> None:
         rows.append(dict(zip(_FIELDS, (number, *astuple(entry), before), strict=True)))
     tx.execute(audit_entry.insert(), rows)
     if told is not None:
-        catalog.set_setting(tx, HEAD, _sealed(number, before, mark))
+        catalog.set_setting(tx, HEAD, sealed(number, before, mark))
+    return number, before
+
+
+def has(tx: Connection, number: int, mac: str) -> bool:
+    """Whether the entry of this number has this mark."""
+    found = tx.execute(select(audit_entry.c.mac).where(audit_entry.c.id == number)).one_or_none()
+    return found is not None and hmac.compare_digest(found[0], mac)
 
 
 def find(tx: Connection, sought: Sought, *, before: int | None, limit: int) -> list[EntryRow]:
@@ -107,11 +117,13 @@ def after(tx: Connection, sought: Sought, number: int) -> list[EntryRow]:
     return [read(EntryRow, row) for row in tx.execute(query.order_by(audit_entry.c.id).limit(CHUNK))]
 
 
-def check(chunks: Iterator[list[EntryRow]], head: str | None, mark: Mark, expected: tuple[int, str] | None) -> Checked:
-    """Goes through all entries. `head` is the setting of that name, read before the first of `chunks`; `expected` is an
-    entry's number and mark, as they were noted earlier."""
+def check(
+    chunks: Iterator[list[EntryRow]], head: str | None, mark: Mark, expected: Mapping[tuple[int, str], str]
+) -> Checked:
+    """Goes through all entries. `head` is the setting of that name, read before the first of `chunks`; `expected` are
+    numbers and marks of entries as they were noted earlier, with who noted them."""
     last, before = 0, ""
-    told, noted = _told(head, mark), expected is None
+    told, missed = told_by(head, mark), dict(expected)
     if told is None:
         return Checked(0, "", "the head was changed or removed")
     for chunk in chunks:
@@ -122,11 +134,13 @@ def check(chunks: Iterator[list[EntryRow]], head: str | None, mark: Mark, expect
             if not hmac.compare_digest(row.mac, _marked(row.id, _entry(row), before, mark)):
                 return Checked(last, before, f"entry {row.id} was changed, or is not where it was")
             last, before = row.id, row.mac
-            noted = noted or (row.id, row.mac) == expected
+            missed.pop((last, before), None)
     if last < told[0]:
         return Checked(last, before, f"entry {last + 1} and what follows are missing: there were {told[0]}")
-    if not noted and expected is not None:
-        return Checked(last, before, f"entry {expected[0]} is not the one that was noted")
+    for (number, _), by in missed.items():
+        if number > last:
+            return Checked(last, before, f"entry {last + 1} and what follows are missing: {by} noted {number}")
+        return Checked(last, before, f"entry {number} is not the one that {by} noted")
     return Checked(last, before, "")
 
 
@@ -148,24 +162,27 @@ def _entry(row: EntryRow) -> Entry:
 
 
 def _marked(number: int, entry: Entry, before: str, mark: Mark) -> str:
-    return mark(json.dumps(["entry", number, *astuple(entry), before], ensure_ascii=False))
+    said = astuple(entry)
+    if not entry.detail:
+        said = said[:-1]  # as entries were marked before there were details
+    return mark(json.dumps(["entry", number, *said, before], ensure_ascii=False))
 
 
 def _seal(number: int, mac: str, mark: Mark) -> str:
     return mark(json.dumps(["head", number, mac]))
 
 
-def _sealed(number: int, mac: str, mark: Mark) -> str:
+def sealed(number: int, mac: str, mark: Mark) -> str:
     return json.dumps({"id": number, "mac": mac, "seal": _seal(number, mac, mark)})
 
 
-def _newest(tx: Connection) -> tuple[int, str]:
+def newest(tx: Connection) -> tuple[int, str]:
     newest = select(audit_entry.c.id, audit_entry.c.mac).order_by(audit_entry.c.id.desc()).limit(1)
     found = tx.execute(newest).one_or_none()
     return (found[0], found[1]) if found is not None else (0, "")
 
 
-def _told(head: str | None, mark: Mark) -> tuple[int, str] | None:
+def told_by(head: str | None, mark: Mark) -> tuple[int, str] | None:
     """Number and mark of the last entry, as the head says; None: it is not as it was written."""
     try:
         held = json.loads(head or "")

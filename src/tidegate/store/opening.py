@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tidegate.model.alert import DEFAULT_RULES
-from tidegate.store import alerts, audit, catalog
+from tidegate.store import alerts, audithead, catalog
+from tidegate.store.audithead import AuditHead
 from tidegate.store.database import Database, default_url
 from tidegate.store.lead import Lead
 from tidegate.store.secrets import Vault, find_key
@@ -33,6 +34,7 @@ class Store:
     vault: Vault
     server_id: str
     lead: Lead
+    data_dir: Path
 
     def close(self) -> None:
         self.lead.release()
@@ -64,14 +66,14 @@ def open_store(
                 _first_start(tx, vault, default_units)
             else:
                 vault.open(base64.b64decode(sealed), _KEY_CHECK)
-            audit.begin(tx, vault.mark)
+            audithead.begin(tx, AuditHead(data_dir, vault.mark), vault.mark)
             server_id = catalog.get_setting(tx, _SERVER_ID) or ""
             if catalog.get_setting(tx, _ALERT_RULES) is None:
                 _standing_rules(tx)
     except BaseException:
         database.close()
         raise
-    return Store(database, vault, server_id, Lead(database))
+    return Store(database, vault, server_id, Lead(database), data_dir)
 
 
 def _first_start(tx: Connection, vault: Vault, default_units: int) -> None:

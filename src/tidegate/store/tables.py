@@ -392,6 +392,7 @@ account = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("created_by", String(100), nullable=False),
+    Column("sessions", Integer, nullable=False, server_default="0"),  # how often its log-ins were ended
     UniqueConstraint("name"),
     sqlite_autoincrement=True,
 )
@@ -447,6 +448,7 @@ audit_entry = Table(
     Column("outcome", String(10), nullable=False),
     Column("code", String(100), nullable=False),
     Column("mac", String(64), nullable=False),
+    Column("detail", String(500), nullable=False, server_default=""),
     Index("ix_audit_entry_at", "at"),
     Index("ix_audit_entry_project_id", "project", "id"),
 )

@@ -244,10 +244,11 @@ def run_ids(tx: Connection, seen: Collection[str]) -> set[int]:
     return set(tx.execute(query.where(project.c.name.in_(seen), task.c.run_id.is_not(None))).scalars())
 
 
-def mark(tx: Connection) -> tuple[int, int]:
-    """Differs from an earlier one if a task was added, removed, changed or moved since."""
-    found = tx.execute(select(func.count(), func.coalesce(func.sum(task.c.version), 0)).select_from(task)).one()
-    return int(found[0]), int(found[1])
+def marks(tx: Connection) -> dict[str, tuple[int, int]]:
+    """By the project's name: another than an earlier one if a task of it was added, removed, changed or moved since."""
+    counted = select(project.c.name, func.count(), func.sum(task.c.version))
+    found = tx.execute(counted.join(task, task.c.project_id == project.c.id).group_by(project.c.name))
+    return {name: (int(count), int(versions)) for name, count, versions in found}
 
 
 def in_states(tx: Connection, states: Sequence[State]) -> list[tuple[int, State, int]]:

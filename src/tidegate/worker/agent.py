@@ -32,6 +32,7 @@ from tidegate.engine.running import Phase
 from tidegate.engine.snapshot import Desk, Snapshot, SnapshotKind
 from tidegate.errors import Fenced, Retry, ServerUnreachable, TargetEpochAhead, TidegateError
 from tidegate.faultpoint import crossing
+from tidegate.model.folders import demand_within
 from tidegate.model.measured import TableState
 from tidegate.model.problem import problem
 from tidegate.model.process import started
@@ -156,6 +157,7 @@ class Agent:
         try:
             _conceal(source_class(given["source"]["kind"]).Config, given["source"]["config"])
             _conceal(target_class(given["target"]["kind"]).Config, given["target"]["config"])
+            _demand_files(given)
             source = open_source((given["source"]["kind"], given["source"]["config"]))
             target = open_target((given["target"]["kind"], given["target"]["config"]))
             spec = parse_task(given["task"]["definition"])
@@ -350,6 +352,17 @@ class Agent:
 def _conceal(model: type[Config], config: dict[str, Any]) -> None:
     """What the data source keeps secret is never logged, whatever an error's detail may quote (I8)."""
     logs.conceal(str(config[name]) for name in secret_fields(model) if config.get(name))
+
+
+def _demand_files(given: dict[str, Any]) -> None:
+    """Links are followed here and now, where the files will be opened. Raises `FileNotAllowed`."""
+    allowed = given.get("files")
+    if allowed is None:
+        return
+    for end, found in (("source", source_class), ("target", target_class)):
+        kind, config = given[end]["kind"], given[end]["config"]
+        for field in found(kind).Config.files:
+            demand_within(config[field], allowed["folders"], allowed["data_dir"], of=f"{kind} {end}")
 
 
 def resident_bytes() -> int:

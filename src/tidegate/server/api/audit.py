@@ -82,5 +82,6 @@ def verify_audit(
     control: Door,
     expect: Annotated[str | None, Query(max_length=100, description="A head that was noted earlier.")] = None,
 ) -> AuditCheck:
-    """Go through the whole log: whether any entry was changed, taken out or moved since it was written."""
+    """Go through the whole log: whether any entry was changed, taken out or moved since it was written, and
+    whether it has the last one that the server noted outside the store."""
     return control.check_audit(expect)

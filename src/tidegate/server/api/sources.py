@@ -66,14 +66,14 @@ def list_data_sources(control: Door, project: Project = "default") -> list[DataS
 def create_data_source(control: Door, who: Caller, body: NewDataSource, project: Project = "default") -> DataSourceView:
     """Save a data source. Its secrets are encrypted and never shown again."""
     return control.create_data_source(
-        body.name, body.kind, body.config, project=project, description=body.description, actor=who.actor
+        body.name, body.kind, body.config, project=project, description=body.description, who=who
     )
 
 
 @router.post("/data-sources/test")
-def try_settings(body: Trial, project: Project = "default", role: AsRole = None) -> Report:
+def try_settings(control: Door, who: Caller, body: Trial, project: Project = "default", role: AsRole = None) -> Report:
     """Test settings before saving them. Who may make data sources in the project may test them."""
-    return tried((body.kind, body.config), role)
+    return tried(control.unsaved_side(body.kind, body.config, project=project, who=who), role)
 
 
 @router.get("/data-sources/{name}")
@@ -93,7 +93,7 @@ def edit_data_source(
         config=body.config,
         description=body.description,
         version=body.version,
-        actor=who.actor,
+        who=who,
     )
 
 
@@ -117,4 +117,5 @@ def check_data_source(
     """Connect with the stored settings and report a result per check; or with an edit of them, for who may make it."""
     if body is not None and body.config is not None:
         who.demand(SOURCE_EDIT, project)
-    return tried(control.data_source_side(name, project=project, config=body.config if body else None), role)
+        return tried(control.edited_side(name, body.config, project=project, who=who), role)
+    return tried(control.data_source_side(name, project=project), role)

@@ -10,7 +10,7 @@ from pydantic import Field
 from tidegate.errors import Forbidden, Invalid
 from tidegate.model.permission import USER_EDIT
 from tidegate.model.principal import Principal
-from tidegate.server.access import Caller
+from tidegate.server.access import Caller, about
 from tidegate.server.accounts import AccountView
 from tidegate.server.api.session import address_of
 from tidegate.server.api.shapes import Body, Door, NameInPath, NewName
@@ -32,13 +32,22 @@ class NewUser(Body):
 
 class ChangedUser(Body):
     administrator: bool | None = None
-    enabled: bool | None = Field(default=None, description="One that is not is refused from the next request on.")
+    enabled: bool | None = Field(
+        default=None,
+        description="One that is not is refused from the next request on; its log-ins, tokens and access keys are over "
+        "for good.",
+    )
     description: str | None = Field(default=None, max_length=500)
 
 
 class NewPassword(Body):
     password: Secret
     present: Secret | None = Field(default=None, description="The one until now; an administrator needs none.")
+    end_credentials: bool = Field(
+        default=False,
+        description="Whether tokens and access keys end as well, and not log-ins alone; where an administrator sets it "
+        "they always do.",
+    )
 
 
 @router.get("")
@@ -86,15 +95,22 @@ def delete_user(control: Door, name: NameInPath) -> None:
 
 @router.put("/{name}/password", status_code=204)
 def set_password(request: Request, control: Door, who: Caller, name: NameInPath, body: NewPassword) -> None:
-    """Set another password: one's own, with the present one, or anybody's as an administrator. Log-ins with the one
-    before are over."""
+    """Set another password: one's own, with the present one, or anybody's as an administrator, which ends tokens and
+    access keys as well. Log-ins with the one before are over."""
     own = who.account is not None and name == who.actor
+    about(request.scope)["detail"] = f"credentials={'kept' if own and not body.end_credentials else 'ended'}"
     if not own:
         who.demand(USER_EDIT)
         _demand_whole(who)
     elif body.present is None:
         raise Invalid("present: is required to change your own password")
-    control.set_password(name, body.password, present=body.present if own else None, address=address_of(request))
+    control.set_password(
+        name,
+        body.password,
+        present=body.present if own else None,
+        address=address_of(request),
+        end_credentials=body.end_credentials,
+    )
 
 
 def _demand_whole(who: Principal) -> None:

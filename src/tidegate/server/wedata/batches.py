@@ -112,10 +112,14 @@ def _each(
     for ref, give in todo.items():
         try:
             give(call.task_of(found, ref))
-            done.append(ref)
         except (TidegateError, Declined) as error:
-            if codes.declined(error).code in (codes.INTERNAL, codes.UNAVAILABLE):
+            code = codes.declined(error).code
+            call.each.append((ref, code))
+            if code in (codes.INTERNAL, codes.UNAVAILABLE):
                 raise
+        else:
+            call.each.append((ref, ""))
+            done.append(ref)
     counts: dict[str, Any] = {
         "SuccessCount": len(done),
         "FailedCount": len(todo) - len(done),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -26,6 +27,8 @@ KINDS: Mapping[str, str] = {"postgres": "POSTGRE", "mariadb": "MYSQL", "duckdb":
 class Call:
     control: Control
     who: Principal
+    each: list[tuple[str, str]] = field(default_factory=list)
+    """Of an action on many tasks: each as it was named, and the code of what it was refused with, empty for none."""
 
     @property
     def actor(self) -> str:
@@ -49,6 +52,16 @@ class Call:
     def _all(self) -> bool:
         """Whether everything is there for them, and allowed."""
         return self.who.administrator and self.who.limit.whole
+
+    def projects_of(self, asked: Shape) -> dict[str, str]:
+        """The projects of the data sources it names, by their ids as they are written; of those that are there for
+        whoever asks."""
+        one = getattr(asked, "ID", None) or getattr(asked, "Id", None)
+        found = {}
+        for number in getattr(asked, "Ids", None) or ([] if one is None else [one]):
+            with suppress(NotFound, TypeError):
+                found[str(number)] = self.data_source(number).project
+        return found
 
     def _projects_of_sources(self, asked: Shape) -> list[str]:
         one = getattr(asked, "ID", None) or getattr(asked, "Id", None)

@@ -91,7 +91,8 @@ def answered(control: Control, request: Received, told: Told) -> Answer:
     if action.request is None or action.handler is None:
         raise Declined(codes.UNKNOWN_ACTION, f"the action {action.name} is not provided. {action.differs}")
     call, asked = Call(control, signer.who), parse(action.request, content(request.body))
-    told.asked = asked
+    told.asked, told.each = asked, call.each
+    told.projects = call.projects_of(asked)
     call.demand(ACTIONS[action.name], asked)
     return action.handler(call, asked)
 

@@ -106,7 +106,7 @@ def create_data_source(call: Call, asked: CreateDataSource) -> Answer:
         raise Declined(codes.VALUE, "ProjectId: must be OwnerProjectId; a data source belongs to one project")
     project = call.project(asked.OwnerProjectId).name
     made = call.control.create_data_source(
-        asked.Name, kind, config or {}, project=project, description=asked.Description or "", actor=call.actor
+        asked.Name, kind, config or {}, project=project, description=asked.Description or "", who=call.who
     )
     return {"Data": made.id}
 
@@ -122,7 +122,7 @@ def modify_data_source(call: Call, asked: ModifyDataSource) -> Answer:
         config=config,
         description=asked.Description,
         version=held.version,
-        actor=call.actor,
+        who=call.who,
     )
     return {"Data": True}
 

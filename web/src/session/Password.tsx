@@ -1,10 +1,11 @@
 import { Button, Group, Modal, PasswordInput, Stack } from "@mantine/core";
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, ask, problemOf } from "../api/client";
 import { ProblemBox } from "../parts/ProblemBox";
 import { useTell } from "../parts/told";
+import { logIn } from "./session";
 
 interface Given {
   account: string;
@@ -13,21 +14,24 @@ interface Given {
   onClose: () => void;
 }
 
-/** Another password. Log-ins with the one before are over. */
+/** Another password. Log-ins with the one before are over, but for the one that changed it. */
 export function Password({ account, own = false, onClose }: Given) {
   const { t } = useTranslation();
   const tell = useTell();
+  const client = useQueryClient();
   const [present, setPresent] = useState("");
   const [password, setPassword] = useState("");
   const save = useMutation({
     gcTime: 0,
-    mutationFn: () =>
-      ask(
+    mutationFn: async () => {
+      await ask(
         api.PUT("/api/v1/users/{name}/password", {
           params: { path: { name: account } },
           body: { password, present: own ? present : undefined },
         }),
-      ),
+      );
+      if (own) client.setQueryData(["session"], await logIn(account, password));
+    },
     onSuccess: () => {
       tell(t("password.saved", { name: account }));
       onClose();

@@ -2,6 +2,7 @@ import { Button, Select, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, ask, problemOf, type Schemas } from "../../api/client";
 import { useFormat } from "../../manner";
@@ -138,25 +139,48 @@ function EntryRow({ entry }: { entry: Entry }) {
   );
 }
 
+function TextFilter(given: { label: string; width: number; value: string; look: (value: string) => void }) {
+  const { label, value } = given;
+  const [text, setText] = useState(value);
+  const typed = useRef(value);
+  useEffect(() => {
+    // "Clear filters" and the back button change the address under the field.
+    if (value !== typed.current) {
+      typed.current = value;
+      setText(value);
+    }
+  }, [value]);
+  const look = useDebouncedCallback(given.look, 300);
+  return (
+    <TextInput
+      size="xs"
+      w={given.width}
+      aria-label={label}
+      placeholder={label}
+      value={text}
+      maxLength={100}
+      autoCapitalize="none"
+      onChange={(event) => {
+        setText(event.currentTarget.value);
+        typed.current = event.currentTarget.value.trim();
+        look(typed.current);
+      }}
+    />
+  );
+}
+
 function Filters({ search }: { search: AuditSearch }) {
   const { t } = useTranslation();
   const may = useMay();
   const navigate = useNavigate({ from: "/audit" });
   const show = (change: Partial<AuditSearch>, replace = false) =>
     void navigate({ search: (before: AuditSearch) => ({ ...before, ...change }), replace });
-  const look = useDebouncedCallback((change: Partial<AuditSearch>) => show(change, true), 300);
   const text = (name: "actor" | "action" | "address", width: number) => (
-    <TextInput
-      // What "Clear filters" or the back button takes away leaves the field too.
-      key={`${name}${search[name] === undefined}`}
-      size="xs"
-      w={width}
-      aria-label={t(`auditFilter.${name}`)}
-      placeholder={t(`auditFilter.${name}`)}
-      defaultValue={search[name] ?? ""}
-      maxLength={100}
-      autoCapitalize="none"
-      onChange={(event) => look({ [name]: event.currentTarget.value.trim() || undefined })}
+    <TextFilter
+      label={t(`auditFilter.${name}`)}
+      width={width}
+      value={search[name] ?? ""}
+      look={(value) => show({ [name]: value || undefined }, true)}
     />
   );
   return (

@@ -201,7 +201,15 @@ function MemberDialog({ project, member, onClose, onDone }: Given) {
           {!member && <AccountPicker project={project} value={account} change={setAccount} />}
           {table.error && <ProblemBox problem={problemOf(table.error)} />}
           <div className="role-pick">
-            <Radio.Group label={t("memberColumn.role")} value={role} onChange={setRole}>
+            <Radio.Group
+              label={t("memberColumn.role")}
+              value={role}
+              onChange={(to) => {
+                // Their own begins with what was chosen before it.
+                if (to === CUSTOM && chosen.length === 0) setChosen(table.data?.roles[role] ?? []);
+                setRole(to);
+              }}
+            >
               <Stack gap="xs" mt={6}>
                 {roles.map(([name, all]) => (
                   <Radio

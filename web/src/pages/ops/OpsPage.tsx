@@ -2,7 +2,7 @@ import { ActionIcon, Button, Checkbox, Loader, Menu, Pagination, Select, TextInp
 import { useDebouncedCallback, useLocalStorage } from "@mantine/hooks";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, memo, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { problemOf, type Schemas, type Task } from "../../api/client";
 import * as queries from "../../api/queries";
@@ -13,11 +13,10 @@ import { type Asked, OperationDialog, OperationMenu } from "../../parts/Operatio
 import { ProblemBox } from "../../parts/ProblemBox";
 import { StatusWord } from "../../parts/Status";
 import { useMay } from "../../session/may";
+import { BatchDialog } from "./Batch";
 import { BATCH_MOST, BatchButtons } from "./BatchButtons";
 import { COLUMNS, type Column, TaskName } from "./columns";
 import { type OpsSearch, PAGE_SIZE, PAGE_SIZE_MOST, PAGE_SIZES } from "./search";
-
-const BatchDialog = lazy(() => import("./Batch").then((found) => ({ default: found.BatchDialog })));
 
 /** How often the order and what belongs to the list are asked for anew, unless somebody points at it. */
 const AGAIN_MS = 10_000;
@@ -197,11 +196,7 @@ export function OpsPage() {
         </div>
       )}
       <OperationDialog asked={asked} onClose={() => setAsked(null)} />
-      {batch && (
-        <Suspense>
-          <BatchDialog asked={batch} onClose={() => setBatch(null)} />
-        </Suspense>
-      )}
+      <BatchDialog asked={batch} onClose={() => setBatch(null)} />
     </div>
   );
 }

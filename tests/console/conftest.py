@@ -108,7 +108,7 @@ class Visitor:
         self.page.get_by_role("textbox", name="Account").fill(name)
         self.page.get_by_role("textbox", name="Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.get_by_role("link", name="Real-time ops").wait_for()
+        self.page.get_by_role("navigation", name="Pages").wait_for()
 
     def shot(self, name: str, *, full: bool = False) -> Path:
         SHOTS.mkdir(parents=True, exist_ok=True)

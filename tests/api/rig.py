@@ -154,7 +154,12 @@ LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s
 
 @contextmanager
 def opened(
-    data_dir: Path, *, driven: bool = False, level: str = "error", file_folders: str | None = None
+    data_dir: Path,
+    *,
+    driven: bool = False,
+    level: str = "error",
+    file_folders: str | None = None,
+    limits: Limits = LIMITS,
 ) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
@@ -162,7 +167,7 @@ def opened(
     plane = CalmPlane()
     outbound = Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5)
     folders = Folders(str(data_dir), listed_folders(file_folders))
-    control = Control(store, plane, limits=LIMITS, outbound=outbound, folders=folders)
+    control = Control(store, plane, limits=limits, outbound=outbound, folders=folders)
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
     hand_to(control.journal.take)

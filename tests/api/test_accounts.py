@@ -347,9 +347,14 @@ def test_a_session_says_who_one_is_and_what_one_may_do(north: Town, ann: httpx.C
     assert [(one["project"], one["role"]) for one in said["projects"]] == [(NORTH, "data_engineer")]
     assert "task.edit" in said["projects"][0]["permissions"]
     assert "member.edit" not in said["projects"][0]["permissions"]
+    assert {"pause", "submit", "change-owner"} <= set(said["projects"][0]["commands"])
     admin = north.api.ask("GET", "/session")
     assert (admin["actor"], admin["account"], admin["administrator"]) == ("admin", None, True)
     assert len(admin["projects"]) == 3
+    north.account("looker", "person")
+    north.member("looker", "member")
+    looker = north.browser(name="looker", password=PASSWORD).get("/api/v1/session").json()
+    assert [(one["project"], one["commands"]) for one in looker["projects"]] == [(NORTH, [])]
 
 
 def test_commands_are_offered_to_those_who_may_give_them(north: Town) -> None:

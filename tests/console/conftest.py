@@ -103,6 +103,13 @@ class Visitor:
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_role("link", name="Real-time ops").wait_for()
 
+    def enter(self, name: str, password: str) -> None:
+        """By name, wherever the log-in is shown."""
+        self.page.get_by_role("textbox", name="Account").fill(name)
+        self.page.get_by_role("textbox", name="Password").fill(password)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_role("navigation", name="Pages").wait_for()
+
     def shot(self, name: str, *, full: bool = False) -> Path:
         SHOTS.mkdir(parents=True, exist_ok=True)
         path = SHOTS / f"{name}.png"

@@ -1,10 +1,20 @@
-import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  Link,
+  lazyRouteComponent,
+  Navigate,
+  redirect,
+} from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { ALERT_TABS, alertSearch } from "./pages/alerts/search";
+import { auditSearch } from "./pages/audit/search";
 import { logSearch } from "./pages/logs/search";
 import { newSearch } from "./pages/new/draft";
 import { OpsPage } from "./pages/ops/OpsPage";
 import { opsSearch, parseSearch, stringifySearch } from "./pages/ops/search";
+import { PEOPLE_TABS } from "./pages/people/tabs";
 import { TASK_TABS, type TaskTab, taskSearch } from "./pages/task/search";
 import { projectSearch } from "./parts/Project";
 import { Shell } from "./shell/Shell";
@@ -53,6 +63,24 @@ const logs = createRoute({
   component: lazyRouteComponent(() => import("./pages/logs/LogsPage"), "LogsPage"),
 });
 
+const people = createRoute({
+  getParentRoute: () => root,
+  path: "/people/{-$tab}",
+  validateSearch: projectSearch,
+  component: lazyRouteComponent(() => import("./pages/people/PeoplePage"), "PeoplePage"),
+  params: { parse: ({ tab }) => ({ tab: PEOPLE_TABS.find((one) => one === tab) }) },
+});
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  validateSearch: auditSearch,
+  component: lazyRouteComponent(() => import("./pages/audit/AuditPage"), "AuditPage"),
+});
+
+/** Shown in place of the log-in (`Shell`); who is logged in has nothing to set up. */
+const setUp = createRoute({ getParentRoute: () => root, path: "/set-up", component: () => <Navigate to="/ops" /> });
+
 const newTask = createRoute({
   getParentRoute: () => root,
   path: "/new",
@@ -99,7 +127,21 @@ function NotFound() {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, dashboard, opsRoute, taskRoute, sources, groups, alerts, logs, newTask, editTask]),
+  routeTree: root.addChildren([
+    home,
+    dashboard,
+    opsRoute,
+    taskRoute,
+    sources,
+    groups,
+    alerts,
+    logs,
+    people,
+    audit,
+    setUp,
+    newTask,
+    editTask,
+  ]),
   basepath: "/console",
   parseSearch,
   stringifySearch,

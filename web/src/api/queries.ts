@@ -261,3 +261,39 @@ export const channels = (project: string) =>
     queryFn: () => ask(api.GET("/api/v1/alert-channels", { params: { query: { project } } })),
     refetchInterval: 15_000,
   });
+
+// --- people and programs ---
+
+export const permissionTable = () =>
+  queryOptions({
+    queryKey: ["permissions"],
+    queryFn: () => ask(api.GET("/api/v1/permissions")),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const accounts = () =>
+  queryOptions({ queryKey: ["accounts"], queryFn: () => ask(api.GET("/api/v1/users")), refetchInterval: 15_000 });
+
+export const members = (project: string) =>
+  queryOptions({
+    queryKey: ["members", project],
+    queryFn: () => ask(api.GET("/api/v1/projects/{name}/members", { params: { path: { name: project } } })),
+    refetchInterval: 15_000,
+  });
+
+export const tokens = () =>
+  queryOptions({ queryKey: ["tokens"], queryFn: () => ask(api.GET("/api/v1/tokens")), refetchInterval: 15_000 });
+
+export const accessKeys = () =>
+  queryOptions({
+    queryKey: ["access-keys"],
+    queryFn: () => ask(api.GET("/api/v1/access-keys")),
+    refetchInterval: 15_000,
+  });
+
+export const editLock = (which: Which) =>
+  queryOptions({
+    queryKey: ["task", which.project, which.task, "lock"],
+    queryFn: () => ask(api.GET("/api/v1/tasks/{task}/lock", { params: at(which) })),
+    refetchInterval: 5_000,
+  });

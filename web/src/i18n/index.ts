@@ -14,10 +14,13 @@ void i18n.use(initReactI18next).init({
   interpolation: { escapeValue: false },
 });
 
+const loaded = new Set<Language>(["en"]);
+
 /** Say everything in this language from now on; its catalogue is loaded when it is first spoken. */
 export async function speak(language: Language): Promise<void> {
-  if (language === "zh" && !i18n.hasResourceBundle("zh", "translation")) {
+  if (language === "zh" && !loaded.has("zh")) {
     const { default: zh } = await import("./zh.json");
+    loaded.add("zh");
     i18n.addResourceBundle("zh", "translation", zh);
   }
   await i18n.changeLanguage(language);

@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { api, ask, asProblem, problemOf, type Schemas } from "../api/client";
 import * as queries from "../api/queries";
 import { useFormat } from "../manner";
+import { useMay } from "../session/may";
 import { ProblemBox } from "./ProblemBox";
 
 export type Rule = Schemas["AlertRuleView"];
@@ -57,6 +58,7 @@ export function RuleTable({
   const { t } = useTranslation();
   const { near } = useFormat();
   const client = useQueryClient();
+  const may = useMay();
   const alarms = useQuery(queries.alarms());
   const byMetric = new Map(alarms.data?.map((alarm) => [alarm.metric, alarm]));
   const turn = useMutation({
@@ -91,7 +93,7 @@ export function RuleTable({
                 <Switch
                   size="sm"
                   checked={rule.enabled}
-                  disabled={turn.isPending}
+                  disabled={turn.isPending || !may.allowed("alert.edit", rule.project)}
                   aria-label={t("alerts.enable", { rule: rule.name })}
                   onChange={(event) => turn.mutate({ rule, on: event.currentTarget.checked })}
                 />
@@ -115,13 +117,17 @@ export function RuleTable({
               </td>
               <td>{rule.last_fired_at ? near(rule.last_fired_at) : "–"}</td>
               <td className="acts">
-                <Button size="compact-sm" variant="default" onClick={() => edit(rule)}>
-                  {t("act.edit")}
-                </Button>
-                {remove && (
-                  <Button size="compact-sm" variant="default" onClick={() => remove(rule)}>
-                    {t("act.delete")}
-                  </Button>
+                {may.allowed("alert.edit", rule.project) && (
+                  <>
+                    <Button size="compact-sm" variant="default" onClick={() => edit(rule)}>
+                      {t("act.edit")}
+                    </Button>
+                    {remove && (
+                      <Button size="compact-sm" variant="default" onClick={() => remove(rule)}>
+                        {t("act.delete")}
+                      </Button>
+                    )}
+                  </>
                 )}
               </td>
             </tr>

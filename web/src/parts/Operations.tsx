@@ -9,6 +9,7 @@ import { useTranslation } from "react-i18next";
 import { api, ask, asProblem, type Offer, type Preview, problemOf, type Task } from "../api/client";
 import * as queries from "../api/queries";
 import { useFormat } from "../manner";
+import { useMay } from "../session/may";
 import { Icon, isIcon } from "./Icon";
 import { ProblemBox } from "./ProblemBox";
 
@@ -28,12 +29,14 @@ export function useCommandName() {
 const sign = (command: string, size = 14) => (isIcon(command) ? <Icon name={command} size={size} /> : null);
 
 /** The row of buttons of a task's page. */
-export function OperationButtons({ offers, onAsk }: { offers: Offer[]; onAsk: (command: string) => void }) {
+export function OperationButtons(given: { project: string; offers: Offer[]; onAsk: (command: string) => void }) {
   const name = useCommandName();
+  const may = useMay();
+  const { project, offers, onAsk } = given;
   return (
     <div className="operations">
       {offers
-        .filter((offer) => !ELSEWHERE.has(offer.command))
+        .filter((offer) => !ELSEWHERE.has(offer.command) && may.command(project, offer.command))
         .map((offer) => (
           <Tooltip
             key={offer.command}
@@ -78,11 +81,12 @@ export function OperationMenu({ task, onAsk }: { task: Task; onAsk: (command: st
 
 function MenuOffers({ task, onAsk }: { task: Task; onAsk: (command: string) => void }) {
   const name = useCommandName();
+  const may = useMay();
   const { data, error } = useQuery(queries.offers({ project: task.project, task: task.name }));
   if (error) return <ProblemBox problem={problemOf(error)} />;
   if (!data) return <Loader size="sm" m="md" />;
   return data
-    .filter((offer) => !ELSEWHERE.has(offer.command))
+    .filter((offer) => !ELSEWHERE.has(offer.command) && may.command(task.project, offer.command))
     .map((offer) => (
       <Menu.Item
         key={offer.command}

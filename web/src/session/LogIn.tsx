@@ -1,5 +1,6 @@
 import { Button, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Problem, problemOf } from "../api/client";
@@ -86,6 +87,9 @@ export function LogIn() {
           <Button type="submit" size="md" loading={busy} disabled={!secret.trim()} fullWidth>
             {t("login.enter")}
           </Button>
+          <Text size="sm" c="dimmed" ta="center">
+            {t("login.first")} <Link to="/set-up">{t("login.toSetUp")}</Link>
+          </Text>
         </Stack>
       </form>
     </main>

@@ -1,7 +1,7 @@
 import { Button, Menu, UnstyledButton } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { Link, Outlet, useLocation } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { problemOf, type Session } from "../api/client";
 import * as queries from "../api/queries";
@@ -10,14 +10,19 @@ import { useFormat } from "../manner";
 import { Logo } from "../parts/Icon";
 import { ProblemBox } from "../parts/ProblemBox";
 import { LogIn } from "../session/LogIn";
+import { mayOf } from "../session/may";
 import { logOut } from "../session/session";
 import { Preferences } from "./Preferences";
+
+const SetUp = lazy(() => import("../session/SetUp").then((found) => ({ default: found.SetUp })));
+const Password = lazy(() => import("../session/Password").then((found) => ({ default: found.Password })));
 
 /** What is around every page: log-in first, then where one can go. A session that ends leaves the page as it is under
  * the log-in, with whatever was typed. */
 export function Shell() {
   const { data, error, isPending, refetch } = useQuery(queries.session());
   const [entered, setEntered] = useState(false);
+  const first = useLocation({ select: (at) => at.pathname.endsWith("/set-up") });
   const session = data ?? null;
   useEffect(() => {
     if (!session) return;
@@ -48,25 +53,37 @@ export function Shell() {
       )}
       {!session && (
         <div className={entered ? "login-over" : ""}>
-          <LogIn />
+          {first && !entered ? (
+            <Suspense>
+              <SetUp />
+            </Suspense>
+          ) : (
+            <LogIn />
+          )}
         </div>
       )}
     </>
   );
 }
 
+/** `needs`: of these permissions one, anywhere. */
 const NAV = [
-  { to: "/dashboard", key: "dashboard" },
-  { to: "/ops", key: "ops" },
-  { to: "/alerts/{-$tab}", key: "alerts" },
-  { to: "/sources", key: "sources" },
-  { to: "/groups", key: "groups" },
-  { to: "/logs", key: "logs" },
+  { to: "/dashboard", key: "dashboard", needs: [] },
+  { to: "/ops", key: "ops", needs: [] },
+  { to: "/alerts/{-$tab}", key: "alerts", needs: [] },
+  { to: "/sources", key: "sources", needs: [] },
+  { to: "/groups", key: "groups", needs: [] },
+  { to: "/people/{-$tab}", key: "people", needs: [] },
+  { to: "/audit", key: "audit", needs: ["audit.view", "server.audit"] },
+  { to: "/logs", key: "logs", needs: ["server.log"] },
 ] as const;
 
 function Header({ session }: { session: Session | null }) {
   const { t } = useTranslation();
   const client = useQueryClient();
+  const [changing, setChanging] = useState(false);
+  const may = mayOf(session);
+  const shown = NAV.filter(({ needs }) => needs.length === 0 || needs.some((one) => may.allowed(one)));
   return (
     <header className="header">
       <a className="skip" href="#content">
@@ -77,7 +94,7 @@ function Header({ session }: { session: Session | null }) {
         <span>Tidegate</span>
       </Link>
       <nav aria-label={t("shell.navigation")}>
-        {NAV.map(({ to, key }) => (
+        {shown.map(({ to, key }) => (
           <Link
             key={to}
             to={to}
@@ -100,11 +117,17 @@ function Header({ session }: { session: Session | null }) {
         </Menu.Target>
         <Menu.Dropdown>
           <Menu.Label>{session?.actor}</Menu.Label>
+          {session?.account && <Menu.Item onClick={() => setChanging(true)}>{t("password.own")}</Menu.Item>}
           <Menu.Item onClick={() => void logOut(client)}>{t("shell.logOut")}</Menu.Item>
           <Menu.Divider />
           <Menu.Label>Tidegate {session?.server_version}</Menu.Label>
         </Menu.Dropdown>
       </Menu>
+      {changing && session?.account && (
+        <Suspense>
+          <Password account={session.account} own onClose={() => setChanging(false)} />
+        </Suspense>
+      )}
     </header>
   );
 }

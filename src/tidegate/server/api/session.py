@@ -12,7 +12,7 @@ import tidegate
 from tidegate.errors import Invalid
 from tidegate.model.permission import PERMISSIONS, ROLES
 from tidegate.model.principal import BUILT_IN, Principal
-from tidegate.server.access import Caller, about
+from tidegate.server.access import Caller, about, commands_for
 from tidegate.server.accounts import AccountView
 from tidegate.server.api.shapes import Body, Door, NewName
 from tidegate.server.control import Control
@@ -24,11 +24,13 @@ router = APIRouter(tags=["session"])
 
 @dataclass(frozen=True, slots=True)
 class ProjectGrant:
-    """What somebody may do in a project. `role` is None for who may do so without being a member."""
+    """What somebody may do in a project. `role` is None for who may do so without being a member; `commands` are those
+    that they may give to its tasks."""
 
     project: str
     role: str | None
     permissions: Sequence[str]
+    commands: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def _view(control: Control, who: Principal, until: float | None) -> SessionView:
     for project in control.projects():
         if who.sees(project.name):
             grant = who.grants.get(project.name)
-            projects.append(ProjectGrant(project.name, grant.role.value if grant else None, who.held(project.name)))
+            role, commands = grant.role.value if grant else None, sorted(commands_for(who, project.name))
+            projects.append(ProjectGrant(project.name, role, who.held(project.name), commands))
     account = None if who.account is None else who.actor
     return SessionView(who.actor, until, tidegate.__version__, account, who.administrator, who.held(), projects)

@@ -12,6 +12,7 @@ import { Icon } from "../../parts/Icon";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { DEFAULT_PROJECT, ProjectPicker } from "../../parts/Project";
+import { useMay } from "../../session/may";
 import { Channels } from "./Channels";
 import { RuleDialog } from "./RuleDialog";
 import { ALERT_TABS, type AlertSearch, SEVERITIES } from "./search";
@@ -132,6 +133,7 @@ function Rules({ project }: { project: string }) {
   const { t } = useTranslation();
   const client = useQueryClient();
   const found = useQuery(queries.allRules(project));
+  const edits = useMay().allowed("alert.edit", project);
   const [doing, setDoing] = useState<Rule | "new" | null>(null);
   const [removed, setRemoved] = useState<Rule | null>(null);
   return (
@@ -139,9 +141,11 @@ function Rules({ project }: { project: string }) {
       <div className="card-tools">
         <p className="faint">{t("alerts.rulesSays")}</p>
         <span className="grow" />
-        <Button size="sm" leftSection={<Icon name="plus" />} onClick={() => setDoing("new")}>
-          {t("alerts.addRule")}
-        </Button>
+        {edits && (
+          <Button size="sm" leftSection={<Icon name="plus" />} onClick={() => setDoing("new")}>
+            {t("alerts.addRule")}
+          </Button>
+        )}
       </div>
       {found.error && <ProblemBox problem={problemOf(found.error)} />}
       {found.data?.length === 0 && <p className="faint pad">{t("alerts.noRules")}</p>}

@@ -9,6 +9,7 @@ import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { MASK } from "../../parts/SchemaForm";
 import { useTell } from "../../parts/told";
+import { useMay } from "../../session/may";
 
 type Channel = Schemas["AlertChannelView"];
 const KINDS = ["webhook", "apprise"] as const;
@@ -18,6 +19,7 @@ export function Channels({ project }: { project: string }) {
   const { t } = useTranslation();
   const client = useQueryClient();
   const found = useQuery(queries.channels(project));
+  const edits = useMay().allowed("channel.edit", project);
   const [doing, setDoing] = useState<Channel | "new" | null>(null);
   const [removed, setRemoved] = useState<Channel | null>(null);
   const changed = () => void client.invalidateQueries({ queryKey: ["alert-channels"] });
@@ -26,9 +28,11 @@ export function Channels({ project }: { project: string }) {
       <div className="card-tools">
         <p className="faint">{t("channels.says")}</p>
         <span className="grow" />
-        <Button size="sm" leftSection={<Icon name="plus" />} onClick={() => setDoing("new")}>
-          {t("channels.add")}
-        </Button>
+        {edits && (
+          <Button size="sm" leftSection={<Icon name="plus" />} onClick={() => setDoing("new")}>
+            {t("channels.add")}
+          </Button>
+        )}
       </div>
       {found.error && <ProblemBox problem={problemOf(found.error)} />}
       {found.data?.length === 0 && (
@@ -98,7 +102,9 @@ export function Channels({ project }: { project: string }) {
 
 function ChannelRow(given: { channel: Channel; changed: () => void; edit: () => void; remove: () => void }) {
   const { t } = useTranslation();
+  const may = useMay();
   const { channel } = given;
+  const edits = may.allowed("channel.edit", channel.project);
   const params = { path: { name: channel.name }, query: { project: channel.project } };
   const turn = useMutation({
     mutationFn: (enabled: boolean) =>
@@ -113,7 +119,7 @@ function ChannelRow(given: { channel: Channel; changed: () => void; edit: () => 
         <Switch
           size="sm"
           checked={channel.enabled}
-          disabled={turn.isPending}
+          disabled={turn.isPending || !edits}
           aria-label={t("channels.enable", { name: channel.name })}
           onChange={(event) => turn.mutate(event.currentTarget.checked)}
         />
@@ -128,9 +134,11 @@ function ChannelRow(given: { channel: Channel; changed: () => void; edit: () => 
       </td>
       <td>
         <span className="tested" role="status">
-          <Button size="compact-sm" variant="default" loading={test.isPending} onClick={() => test.mutate()}>
-            {t("channels.test")}
-          </Button>
+          {may.allowed("channel.test", channel.project) && (
+            <Button size="compact-sm" variant="default" loading={test.isPending} onClick={() => test.mutate()}>
+              {t("channels.test")}
+            </Button>
+          )}
           {test.data?.ok && (
             <span className="verdict-ok">
               <Icon name="check" size={13} /> {t("channels.arrived")}
@@ -145,12 +153,16 @@ function ChannelRow(given: { channel: Channel; changed: () => void; edit: () => 
         </span>
       </td>
       <td className="acts">
-        <Button size="compact-sm" variant="default" onClick={given.edit}>
-          {t("act.edit")}
-        </Button>
-        <Button size="compact-sm" variant="default" onClick={given.remove}>
-          {t("act.delete")}
-        </Button>
+        {edits && (
+          <>
+            <Button size="compact-sm" variant="default" onClick={given.edit}>
+              {t("act.edit")}
+            </Button>
+            <Button size="compact-sm" variant="default" onClick={given.remove}>
+              {t("act.delete")}
+            </Button>
+          </>
+        )}
       </td>
     </tr>
   );

@@ -11,6 +11,7 @@ import { Meter } from "../../parts/Meter";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { useTell } from "../../parts/told";
+import { useMay } from "../../session/may";
 
 type ResourceGroup = Schemas["GroupView"];
 type Doing = { what: "edit" | "delete"; group: ResourceGroup } | { what: "new" } | null;
@@ -21,6 +22,7 @@ export function GroupsPage() {
   const { t } = useTranslation();
   const client = useQueryClient();
   const found = useQuery(queries.groups());
+  const edits = useMay().allowed("group.edit");
   const [doing, setDoing] = useState<Doing>(null);
   const done = () => {
     setDoing(null);
@@ -31,9 +33,11 @@ export function GroupsPage() {
       title={t("nav.groups")}
       hint={t("groups.hint")}
       actions={
-        <Button leftSection={<Icon name="plus" />} onClick={() => setDoing({ what: "new" })}>
-          {t("groups.add")}
-        </Button>
+        edits && (
+          <Button leftSection={<Icon name="plus" />} onClick={() => setDoing({ what: "new" })}>
+            {t("groups.add")}
+          </Button>
+        )
       }
     >
       {found.error && <ProblemBox problem={problemOf(found.error)} again={() => void found.refetch()} />}
@@ -65,20 +69,22 @@ export function GroupsPage() {
                 </Link>
               </p>
             )}
-            <Group gap="xs">
-              <Button size="compact-sm" variant="default" onClick={() => setDoing({ what: "edit", group })}>
-                {t("act.edit")}
-              </Button>
-              <Button
-                size="compact-sm"
-                variant="default"
-                disabled={group.used_by.length > 0}
-                title={group.used_by.length > 0 ? t("groups.inUse") : undefined}
-                onClick={() => setDoing({ what: "delete", group })}
-              >
-                {t("act.delete")}
-              </Button>
-            </Group>
+            {edits && (
+              <Group gap="xs">
+                <Button size="compact-sm" variant="default" onClick={() => setDoing({ what: "edit", group })}>
+                  {t("act.edit")}
+                </Button>
+                <Button
+                  size="compact-sm"
+                  variant="default"
+                  disabled={group.used_by.length > 0}
+                  title={group.used_by.length > 0 ? t("groups.inUse") : undefined}
+                  onClick={() => setDoing({ what: "delete", group })}
+                >
+                  {t("act.delete")}
+                </Button>
+              </Group>
+            )}
           </section>
         ))}
       </div>

@@ -8,6 +8,7 @@ import { api, ask, type Detail, problemOf } from "../../api/client";
 import * as queries from "../../api/queries";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
+import { EditLock } from "../task/EditLock";
 import { type Draft, NEW, type NewSearch } from "./draft";
 import { Wizard } from "./Wizard";
 import { YamlPane } from "./YamlPane";
@@ -93,6 +94,7 @@ function Editor(props: EditorProps) {
           problem={{ title: "", status: 0, code: "", detail: "", advice: t("new.notNowAdvice") }}
         />
       )}
+      {editing && <EditLock which={{ project: editing.task.project, task: editing.task.name }} />}
       {search.yaml ? <YamlPane {...props} /> : <Wizard {...props} />}
       {!editing && <Unfinished />}
     </Page>

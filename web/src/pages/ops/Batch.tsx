@@ -6,53 +6,17 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, ask, asProblem, problemOf, type Schemas, type Task } from "../../api/client";
-import * as queries from "../../api/queries";
-import { Icon, isIcon } from "../../parts/Icon";
+import { Icon } from "../../parts/Icon";
 import { DANGEROUS, sentence, TONES, useCommandName } from "../../parts/Operations";
 import { ProblemBox } from "../../parts/ProblemBox";
+import { OWNER } from "./BatchButtons";
 
 type Batch = Schemas["Batch"];
 type Item = Schemas["BatchItemView"];
 type Answer = Schemas["BatchView"];
 
-export const OWNER = "change-owner";
-/** As many as one batch takes. */
-export const BATCH_MOST = 1_000;
-
 const batch = (body: Omit<Batch, "dry_run" | "all" | "rules"> & { dry_run: boolean }): Promise<Answer> =>
   ask(api.POST("/api/v1/batches", { body: { all: false, rules: [], ...body } }));
-
-/** What can be done to all that were chosen: the commands as the lifecycle lists them, and a new owner. */
-export function BatchButtons({ chosen, onAsk }: { chosen: Task[]; onAsk: (operation: string) => void }) {
-  const { t } = useTranslation();
-  const name = useCommandName();
-  const first = chosen[0];
-  const offers = useQuery({
-    ...queries.offers({ project: first?.project ?? "", task: String(first?.id) }),
-    enabled: first !== undefined,
-    staleTime: Number.POSITIVE_INFINITY,
-  });
-  const commands = (offers.data ?? []).map((offer) => offer.command).filter((command) => command !== "submit");
-  return (
-    <span className="operations">
-      {commands.map((command) => (
-        <Button
-          key={command}
-          size="compact-sm"
-          variant="light"
-          color={TONES[command]}
-          leftSection={isIcon(command) ? <Icon name={command} size={13} /> : null}
-          onClick={() => onAsk(command)}
-        >
-          {name(command)}
-        </Button>
-      ))}
-      <Button size="compact-sm" variant="light" color="gray" onClick={() => onAsk(OWNER)}>
-        {t("batch.owner")}
-      </Button>
-    </span>
-  );
-}
 
 interface Asked {
   operation: string;

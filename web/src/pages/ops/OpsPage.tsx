@@ -12,7 +12,9 @@ import { Icon } from "../../parts/Icon";
 import { type Asked, OperationDialog, OperationMenu } from "../../parts/Operations";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { StatusWord } from "../../parts/Status";
-import { BATCH_MOST, BatchButtons, BatchDialog } from "./Batch";
+import { useMay } from "../../session/may";
+import { BatchDialog } from "./Batch";
+import { BATCH_MOST, BatchButtons } from "./BatchButtons";
 import { COLUMNS, type Column, TaskName } from "./columns";
 import { type OpsSearch, PAGE_SIZE, PAGE_SIZE_MOST, PAGE_SIZES } from "./search";
 
@@ -38,6 +40,9 @@ export function OpsPage() {
   const [gathering, setGathering] = useState(false);
   const client = useQueryClient();
   const shown = useColumns();
+  const may = useMay();
+  // Who may do nothing to any task is offered nothing to choose them for.
+  const operates = may.projects.some((project) => may.command(project));
 
   const show = useCallback(
     (change: Partial<OpsSearch>, replace = false) =>
@@ -118,24 +123,28 @@ export function OpsPage() {
         <table className="list" aria-rowcount={total} aria-busy={list.isPending}>
           <thead>
             <tr>
-              <th className="pick">
-                <Checkbox
-                  size="xs"
-                  aria-label={t("ops.choosePage")}
-                  checked={all}
-                  indeterminate={some && !all}
-                  onChange={(event) => {
-                    for (const task of rows) choose(task, event.currentTarget.checked);
-                  }}
-                />
-              </th>
+              {operates && (
+                <th className="pick">
+                  <Checkbox
+                    size="xs"
+                    aria-label={t("ops.choosePage")}
+                    checked={all}
+                    indeterminate={some && !all}
+                    onChange={(event) => {
+                      for (const task of rows) choose(task, event.currentTarget.checked);
+                    }}
+                  />
+                </th>
+              )}
               <Heading column={{ key: "name", sort: "name" }} search={search} show={show} />
               {shown.columns.map((column) => (
                 <Heading key={column.key} column={column} search={search} show={show} />
               ))}
-              <th className="dots">
-                <span className="visually-hidden">{t("ops.operations")}</span>
-              </th>
+              {operates && (
+                <th className="dots">
+                  <span className="visually-hidden">{t("ops.operations")}</span>
+                </th>
+              )}
             </tr>
           </thead>
           <tbody>
@@ -144,6 +153,8 @@ export function OpsPage() {
                 key={task.id}
                 task={task}
                 columns={shown.columns}
+                operates={operates}
+                operable={may.command(task.project)}
                 trend={trends.data?.series[task.id]}
                 chosen={chosen.has(task.id)}
                 choose={choose}
@@ -222,6 +233,8 @@ function useColumns() {
 const Row = memo(function Row(given: {
   task: Task;
   columns: Column[];
+  operates: boolean;
+  operable: boolean;
   trend: (number | null)[] | undefined;
   chosen: boolean;
   choose: (task: Task, on: boolean) => void;
@@ -231,14 +244,16 @@ const Row = memo(function Row(given: {
   const task = useTask(given.task);
   return (
     <tr data-chosen={given.chosen || undefined}>
-      <td className="pick">
-        <Checkbox
-          size="xs"
-          aria-label={t("ops.choose", { task: task.name })}
-          checked={given.chosen}
-          onChange={(event) => given.choose(task, event.currentTarget.checked)}
-        />
-      </td>
+      {given.operates && (
+        <td className="pick">
+          <Checkbox
+            size="xs"
+            aria-label={t("ops.choose", { task: task.name })}
+            checked={given.chosen}
+            onChange={(event) => given.choose(task, event.currentTarget.checked)}
+          />
+        </td>
+      )}
       <td className="name">
         <TaskName task={task} />
       </td>
@@ -247,9 +262,11 @@ const Row = memo(function Row(given: {
           {column.cell(task, given.trend)}
         </td>
       ))}
-      <td className="dots">
-        <OperationMenu task={task} onAsk={(command) => given.ask({ task, command })} />
-      </td>
+      {given.operates && (
+        <td className="dots">
+          {given.operable && <OperationMenu task={task} onAsk={(command) => given.ask({ task, command })} />}
+        </td>
+      )}
     </tr>
   );
 });
@@ -421,6 +438,7 @@ function Filters(given: {
 
 function Empty({ search, show }: { search: OpsSearch; show: Show }) {
   const { t } = useTranslation();
+  const may = useMay();
   const filtered = Object.keys(search).some((key) => !["sort", "size"].includes(key));
   if (filtered) {
     return (
@@ -445,6 +463,14 @@ function Empty({ search, show }: { search: OpsSearch; show: Show }) {
       </div>
     );
   }
+  if (may.projects.length === 0) {
+    return (
+      <div className="empty">
+        <h2>{t("ops.noProject")}</h2>
+        <p>{t("ops.noProjectHint")}</p>
+      </div>
+    );
+  }
   return (
     <div className="empty">
       <h2>{t("ops.none")}</h2>
@@ -456,6 +482,7 @@ function Empty({ search, show }: { search: OpsSearch; show: Show }) {
 
 function NewTask() {
   const { t } = useTranslation();
+  if (!useMay().allowed("task.edit")) return null;
   return (
     <Button size="sm" leftSection={<Icon name="plus" />} renderRoot={(props) => <Link to="/new" {...props} />}>
       {t("new.title")}

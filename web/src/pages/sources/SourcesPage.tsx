@@ -11,6 +11,7 @@ import { Icon } from "../../parts/Icon";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { DEFAULT_PROJECT, ProjectPicker } from "../../parts/Project";
+import { useMay } from "../../session/may";
 import { type Source, SourceDialog } from "./SourceDialog";
 import { TestDialog } from "./TestDialog";
 
@@ -29,7 +30,7 @@ export function SourcesPage() {
     setDoing(null);
     void client.invalidateQueries({ queryKey: ["data-sources"] });
   };
-  const add = (
+  const add = useMay().allowed("data_source.edit", project) && (
     <Button leftSection={<Icon name="plus" />} onClick={() => setDoing({ what: "new" })}>
       {t("sources.add")}
     </Button>
@@ -70,7 +71,13 @@ export function SourcesPage() {
             </thead>
             <tbody>
               {found.data.map((source) => (
-                <SourceRow key={source.id} source={source} title={title(source.kind)} act={setDoing} />
+                <SourceRow
+                  key={source.id}
+                  project={project}
+                  source={source}
+                  title={title(source.kind)}
+                  act={setDoing}
+                />
               ))}
             </tbody>
           </table>
@@ -123,15 +130,22 @@ function address(config: Schemas["DataSourceView"]["config"]): string {
   return `${host ?? ""}${port ? `:${port}` : ""}${database ? `/${database}` : ""}`;
 }
 
-function SourceRow({ source, title, act }: { source: Source; title: string; act: (doing: Doing) => void }) {
+function SourceRow(given: { project: string; source: Source; title: string; act: (doing: Doing) => void }) {
   const { t } = useTranslation();
+  const may = useMay();
+  const { project, source, title, act } = given;
+  const edits = may.allowed("data_source.edit", project);
   const { near, moment } = useFormat();
   return (
     <tr>
       <td className="name">
-        <button type="button" className="plain-link" onClick={() => act({ what: "edit", source })}>
-          {source.name}
-        </button>
+        {edits ? (
+          <button type="button" className="plain-link" onClick={() => act({ what: "edit", source })}>
+            {source.name}
+          </button>
+        ) : (
+          <b>{source.name}</b>
+        )}
         {source.description && <span className="sub">{source.description}</span>}
       </td>
       <td className="wide">{title}</td>
@@ -151,21 +165,27 @@ function SourceRow({ source, title, act }: { source: Source; title: string; act:
         {near(source.changed_at)}
       </td>
       <td className="acts">
-        <Button size="compact-sm" variant="default" onClick={() => act({ what: "test", source })}>
-          {t("act.test")}
-        </Button>
-        <Button size="compact-sm" variant="default" onClick={() => act({ what: "edit", source })}>
-          {t("act.edit")}
-        </Button>
-        <Button
-          size="compact-sm"
-          variant="default"
-          disabled={source.used_by.length > 0}
-          title={source.used_by.length > 0 ? t("sources.inUse") : undefined}
-          onClick={() => act({ what: "delete", source })}
-        >
-          {t("act.delete")}
-        </Button>
+        {may.allowed("data_source.test", project) && (
+          <Button size="compact-sm" variant="default" onClick={() => act({ what: "test", source })}>
+            {t("act.test")}
+          </Button>
+        )}
+        {edits && (
+          <>
+            <Button size="compact-sm" variant="default" onClick={() => act({ what: "edit", source })}>
+              {t("act.edit")}
+            </Button>
+            <Button
+              size="compact-sm"
+              variant="default"
+              disabled={source.used_by.length > 0}
+              title={source.used_by.length > 0 ? t("sources.inUse") : undefined}
+              onClick={() => act({ what: "delete", source })}
+            >
+              {t("act.delete")}
+            </Button>
+          </>
+        )}
       </td>
     </tr>
   );

@@ -7,6 +7,7 @@ import * as queries from "../../api/queries";
 import { AlertTable, type Rule, RuleTable } from "../../parts/Alerts";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
+import { useMay } from "../../session/may";
 import { RuleDialog } from "../alerts/RuleDialog";
 import type { TabProps } from "./TaskPage";
 
@@ -15,6 +16,7 @@ export function Alerts({ which }: TabProps) {
   const { t } = useTranslation();
   const rules = useQuery(queries.rules(which));
   const fired = useQuery(queries.alerts(which));
+  const edits = useMay().allowed("alert.edit", which.project);
   const [doing, setDoing] = useState<Rule | "new" | null>(null);
   const error = rules.error ?? fired.error;
   return (
@@ -28,15 +30,17 @@ export function Alerts({ which }: TabProps) {
       <section className="card card-flush">
         <h2 className="pad">
           {t("alerts.rules")}
-          <Button
-            className="aside"
-            size="compact-sm"
-            variant="default"
-            leftSection={<Icon name="plus" size={14} />}
-            onClick={() => setDoing("new")}
-          >
-            {t("alerts.addForTask")}
-          </Button>
+          {edits && (
+            <Button
+              className="aside"
+              size="compact-sm"
+              variant="default"
+              leftSection={<Icon name="plus" size={14} />}
+              onClick={() => setDoing("new")}
+            >
+              {t("alerts.addForTask")}
+            </Button>
+          )}
         </h2>
         <p className="faint pad">{t("alerts.rulesHint")}</p>
         {rules.data && rules.data.length > 0 && <RuleTable rules={rules.data} edit={setDoing} />}

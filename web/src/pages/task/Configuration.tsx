@@ -4,27 +4,32 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../../parts/Icon";
 import { yaml } from "../../parts/yaml";
+import { useMay } from "../../session/may";
+import { EditLock } from "./EditLock";
 import type { TabProps } from "./TaskPage";
 
 /** The definition as it would be written in a file. */
-export function Configuration({ task, detail }: TabProps) {
+export function Configuration({ task, detail, which }: TabProps) {
   const { t } = useTranslation();
+  const edits = useMay().allowed("task.edit", task.project);
   const [copied, setCopied] = useState(false);
   const text = yaml(detail.definition);
   return (
     <section className="card">
       <h2>
         {task.changed ? t("configuration.edited") : t("configuration.submitted", { version: task.submitted ?? "–" })}
-        <Button
-          className="aside"
-          size="compact-sm"
-          leftSection={<Icon name="edit" size={13} />}
-          renderRoot={(props) => (
-            <Link to="/edit/$project/$task" params={{ project: task.project, task: task.name }} {...props} />
-          )}
-        >
-          {t("configuration.edit")}
-        </Button>
+        <span className="grow" />
+        {edits && (
+          <Button
+            size="compact-sm"
+            leftSection={<Icon name="edit" size={13} />}
+            renderRoot={(props) => (
+              <Link to="/edit/$project/$task" params={{ project: task.project, task: task.name }} {...props} />
+            )}
+          >
+            {t("configuration.edit")}
+          </Button>
+        )}
         {/* A browser gives the clipboard to pages that came over TLS or from this machine only. */}
         {navigator.clipboard && (
           <Button
@@ -42,6 +47,7 @@ export function Configuration({ task, detail }: TabProps) {
         )}
       </h2>
       <p className="faint">{t("configuration.hint")}</p>
+      <EditLock which={which} />
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached with the keyboard */}
       <pre className="code" tabIndex={0}>
         {text}

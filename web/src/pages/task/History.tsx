@@ -11,6 +11,7 @@ import { diff } from "../../parts/diff";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { yaml } from "../../parts/yaml";
+import { useMay } from "../../session/may";
 import type { TabProps } from "./TaskPage";
 
 /** Snapshots of the present run, all runs, and all submitted versions. */
@@ -28,6 +29,7 @@ function Snapshots({ task, which }: TabProps) {
   const { t } = useTranslation();
   const client = useQueryClient();
   const { moment, bytes, duration } = useFormat();
+  const may = useMay();
   const found = useQuery(queries.snapshots(which));
   const take = useMutation({
     mutationFn: () =>
@@ -50,17 +52,19 @@ function Snapshots({ task, which }: TabProps) {
     <section className="card card-flush">
       <h2 className="pad">
         {t("snapshots.title")}
-        <Button
-          className="aside"
-          size="compact-sm"
-          variant="default"
-          leftSection={<Icon name="camera" size={14} />}
-          loading={take.isPending}
-          disabled={task.state !== "running"}
-          onClick={() => take.mutate()}
-        >
-          {t("snapshots.take")}
-        </Button>
+        {may.allowed("task.operate", task.project) && (
+          <Button
+            className="aside"
+            size="compact-sm"
+            variant="default"
+            leftSection={<Icon name="camera" size={14} />}
+            loading={take.isPending}
+            disabled={task.state !== "running"}
+            onClick={() => take.mutate()}
+          >
+            {t("snapshots.take")}
+          </Button>
+        )}
       </h2>
       <p className="faint pad">{t("snapshots.hint")}</p>
       {error && <ProblemBox problem={problemOf(error)} />}
@@ -182,6 +186,7 @@ function Versions({ task, which, detail }: TabProps) {
   const search = useSearch({ from: "/tasks/$project/$task/{-$tab}" });
   const navigate = useNavigate({ from: "/tasks/$project/$task/{-$tab}" });
   const found = useQuery(queries.versions(which));
+  const edits = useMay().allowed("task.edit", which.project);
   const [again, setAgain] = useState<Version | null>(null);
   const all = found.data ?? [];
   const by = (number: number | undefined) => all.find((one) => one.number === number);
@@ -214,7 +219,7 @@ function Versions({ task, which, detail }: TabProps) {
                 <td>{one.submitted_by}</td>
                 <td>{one.note || "–"}</td>
                 <td>
-                  {one.number !== task.submitted && (
+                  {one.number !== task.submitted && edits && (
                     <Button
                       size="compact-xs"
                       variant="default"

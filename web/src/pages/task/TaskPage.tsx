@@ -10,8 +10,10 @@ import { useFormat } from "../../manner";
 import { type Asked, OperationButtons, OperationDialog, sentence } from "../../parts/Operations";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { pauseFailed, TaskStatus } from "../../parts/Status";
+import { useMay } from "../../session/may";
 import { Alerts } from "./Alerts";
 import { Configuration } from "./Configuration";
+import { EditLockSign } from "./EditLock";
 import { Events } from "./Events";
 import { History } from "./History";
 import { Logs } from "./Logs";
@@ -77,6 +79,7 @@ function Known({ detail, tab, refetch }: { detail: Detail; tab: (typeof TASK_TAB
           <div className="task-name">
             <h1>{task.name}</h1>
             <TaskStatus task={task} wide />
+            <EditLockSign which={which} />
             {task.changed && (
               <Tooltip label={t("task.changedHint")} multiline maw={300}>
                 <Badge variant="light" color="gray">
@@ -87,7 +90,7 @@ function Known({ detail, tab, refetch }: { detail: Detail; tab: (typeof TASK_TAB
           </div>
           {task.description && <p className="faint">{task.description}</p>}
         </div>
-        <OperationButtons offers={detail.offers} onAsk={ask} />
+        <OperationButtons project={task.project} offers={detail.offers} onAsk={ask} />
       </header>
       <Trouble {...props} />
       <nav className="tabs" aria-label={t("task.tabs")} id="content">
@@ -120,6 +123,7 @@ function Known({ detail, tab, refetch }: { detail: Detail; tab: (typeof TASK_TAB
 function Trouble({ task, which, ask, detail }: TabProps) {
   const { t } = useTranslation();
   const { duration } = useFormat();
+  const may = useMay();
   const failed = pauseFailed(task);
   const told = useQuery({ ...queries.events(which, { name: ["pause_failed"], limit: 1 }), enabled: failed });
   const error = asProblem(task.error);
@@ -133,11 +137,13 @@ function Trouble({ task, which, ask, detail }: TabProps) {
           title={t("task.draft")}
           problem={{ title: "", status: 0, code: "", detail: "", advice: "" }}
         >
-          <div className="box-actions">
-            <Link to="/edit/$project/$task" params={which} search={{ step: "check" }}>
-              {t("task.draftGoOn")}
-            </Link>
-          </div>
+          {may.allowed("task.edit", task.project) && (
+            <div className="box-actions">
+              <Link to="/edit/$project/$task" params={which} search={{ step: "check" }}>
+                {t("task.draftGoOn")}
+              </Link>
+            </div>
+          )}
         </ProblemBox>
       )}
       {failed && (

@@ -1,12 +1,13 @@
-"""The reference pages that are generated, so that they cannot fall behind the tables they show:
-`python -m tidegate.docs docs/reference` writes them, and a test compares what is committed with what they would be."""
+"""The reference pages that are generated, and the modules of the Python client that follow the API, so that they
+cannot fall behind the tables they show: `python -m tidegate.docs docs/reference` writes them, and a test compares what
+is committed with what they would be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from tidegate.docs import connecting, operating, permitting, results, watching
+from tidegate.docs import clienting, connecting, operating, permitting, results, watching
 from tidegate.docs.page import page
 from tidegate.server.wedata import page as wedata
 from tidegate.watch import monitoring
@@ -30,6 +31,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "speed.md": results.speed,
     "types.md": connecting.types,
     "wedata.md": lambda: page(wedata.lines()),
+    **clienting.MODULES,
 }
 
 

@@ -226,6 +226,7 @@ ACTIONS: Final[Mapping[str, Need]] = {
     **_needs(VIEW, Where.QUERY, "DescribeIntegrationTasks", "DescribeIntegrationTask"),
     **_needs(VIEW, Where.QUERY, "CheckIntegrationTaskNameExists", "DescribeRealTimeTaskMetricOverview"),
     **_needs(VIEW, Where.QUERY, "DescribeRealTimeTaskSpeed", "DescribeRealTimeTaskInstanceNodeInfo"),
+    **_needs(VIEW, Where.QUERY, "TaskLog", "DescribeStreamTaskLogList"),
     **_needs(VIEW, Where.QUERY, "DescribeTaskTableMetricOverview", "DescribeIntegrationStatistics"),
     **_needs(VIEW, Where.QUERY, "DescribeIntegrationStatisticsTaskStatus", "DescribeIntegrationStatisticsRecordsTrend"),
     **_needs(TASK_OPERATE, Where.QUERY, "StartIntegrationTask", "SuspendIntegrationTask", "ResumeIntegrationTask"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +32,10 @@ _NEVER = tuple(
     ipaddress.ip_network(one)
     for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
 )
-# Prefixes of IPv6 that carry an IPv4 address, and where in them it is: NAT64 (RFC 6052, RFC 8215).
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# NAT64's well-known prefix ends with the IPv4 address (RFC 6052). Where those for local use have theirs (RFC 8215) only
+# their network knows, so they are like any address of one's own.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_HOST = re.compile(rb"[0-9A-Za-z._:-]+")
 
 
 def allowed_networks(text: str | None) -> tuple[Network, ...]:
@@ -62,7 +65,7 @@ def bare(address: Address) -> Address:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
-        if any(address in network for network in _NAT64):
+        if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address
 
@@ -154,6 +157,8 @@ def checked_url(url: str) -> httpx.URL:
         raise AlertAddressRefused("the address cannot be read") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise AlertAddressRefused("the address must begin with https:// or http:// and name a host")
+    if not _HOST.fullmatch(parsed.raw_host):
+        raise AlertAddressRefused("the address names a host with a character that no host has")
     if parsed.userinfo:
         raise AlertAddressRefused("the address must not hold a user or password")
     if (parsed.port is not None and not 0 < parsed.port < 65536) or parsed.fragment:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from tidegate.server.wedata import alarms, batches, figures, locks, statistics, surroundings, tasks
+from tidegate.server.wedata import alarms, batches, figures, locks, loglines, statistics, surroundings, tasks
 from tidegate.server.wedata.call import Answer, Call
 from tidegate.server.wedata.shapes import Shape
 
@@ -124,7 +124,19 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "At most 33 hours, or 5 that began within the last 2; speeds of the log alone are not told.",
     ),
     _done(_FIGURES, figures.DescribeRealTimeTaskInstanceNodeInfo, figures.describe_nodes),
-    *_not(_FIGURES, "TaskLog", "DescribeStreamTaskLogList", why="Not yet."),
+    _done(
+        _FIGURES,
+        loglines.TaskLog,
+        loglines.describe_log,
+        "Lines of the server and of workers, newest first unless `OrderType` is `asc`; at most 1,000.",
+    ),
+    _done(
+        _FIGURES,
+        loglines.DescribeStreamTaskLogList,
+        loglines.describe_log_pages,
+        "Likewise. `Container` is `server` or `worker`, `RunningOrderId` a run's number, `Keyword` a part of a line, "
+        "of any case; `JobId` is not looked at. A page may have fewer lines than `Limit`, or none, until `ListOver`.",
+    ),
     _partly(
         _UPKEEP,
         tasks.ModifyIntegrationTask,

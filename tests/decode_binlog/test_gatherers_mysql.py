@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from decode_binlog import wire
 from decode_binlog.gathering import Feeding, garbled
-from decode_binlog.streams import events, gtid_of_mysql, placed, query
+from decode_binlog.streams import events, gtid, gtid_of_mysql, placed, query
 from decode_binlog.test_gatherers import LIMITS, MODES, SEEDS, Open, both, given_twins, opened, rows_taken, twins
 from tidegate.decode.binlog import BinlogDecoder
-from tidegate.decode.binlog_gatherer import Stop, Transaction
+from tidegate.decode.binlog_gatherer import Stop, Transaction, packets
 from tidegate.decode.binlog_gtid import MysqlBegin
 from tidegate.decode.binlog_rows import Rows
 from tidegate.decode.gatherer import Limits
@@ -91,6 +91,15 @@ def test_a_name_that_no_server_gives_is_left_to_the_readable_decoder(opened: Ope
     seen = Feeding(opened()).feed(placed([FORMAT, begin, query(b"BEGIN"), COMMIT], checksums=False))
     assert seen.error is not None
     assert "sequence" in seen.error[1]
+
+
+@pytest.mark.parametrize("bytes_max", [1, 1 << 20])
+def test_a_begin_is_none_of_mariadbs_and_left_to_the_readable_decoder(opened: Open, bytes_max: int) -> None:
+    gatherer = opened()
+    gatherer.begin(4, checksums=False)
+    stream = packets([gtid(1), query(b"BEGIN"), COMMIT])
+    fed = gatherer.feed(stream, 0, Limits(bytes_max=bytes_max))
+    assert (fed.stop, fed.ended) == (Stop.OTHER, [])
 
 
 def test_a_statement_by_itself_and_a_compressed_transaction_are_left_to_the_readable_decoder(opened: Open) -> None:

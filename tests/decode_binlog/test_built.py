@@ -292,11 +292,12 @@ def test_a_compressed_transaction_of_another_size_than_it_says_is_malformed(size
         decoded(compressed(MAP, size=len(MAP) + size))
 
 
-@pytest.mark.parametrize("broken", ["cut", "bent", "followed", "bomb"])
+@pytest.mark.parametrize("broken", ["cut", "unsealed", "bent", "followed", "bomb"])
 def test_a_compressed_transaction_that_is_broken_is_malformed(broken: str) -> None:
     held = zstd.compress(MAP)
     held = {
         "cut": held[:-1],
+        "unsealed": zstd.compress(MAP, options={zstd.CompressionParameter.checksum_flag: 1})[:-4],
         "bent": b"\x00" + held[1:],
         "followed": held + b"more",
         "bomb": zstd.compress(bytes(1 << 24)),

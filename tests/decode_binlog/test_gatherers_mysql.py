@@ -97,9 +97,12 @@ def test_a_name_that_no_server_gives_is_left_to_the_readable_decoder(opened: Ope
 def test_a_begin_is_none_of_mariadbs_and_left_to_the_readable_decoder(opened: Open, bytes_max: int) -> None:
     gatherer = opened()
     gatherer.begin(4, checksums=False)
-    stream = packets([gtid(1), query(b"BEGIN"), COMMIT])
-    fed = gatherer.feed(stream, 0, Limits(bytes_max=bytes_max))
-    assert (fed.stop, fed.ended) == (Stop.OTHER, [])
+    limits = Limits(bytes_max=bytes_max)
+    begun, stream = packets([gtid(1)]), packets([gtid(1), query(b"BEGIN"), COMMIT])
+    at = gatherer.feed(begun, 0, limits).consumed_bytes
+    assert at == (len(begun) if bytes_max == 1 else 0)
+    fed = gatherer.feed(stream, at, limits)
+    assert (fed.consumed_bytes, fed.stop, fed.ended) == (0, Stop.OTHER, [])
 
 
 def test_a_statement_by_itself_and_a_compressed_transaction_are_left_to_the_readable_decoder(opened: Open) -> None:

@@ -1,4 +1,4 @@
-//! Events of MariaDB's binary log in, rows kept by table: the flow of transactions, and what is left to the twin.
+//! Events of MariaDB's or MySQL's binary log in, rows kept by table: the flow of transactions, and what is left to the twin.
 //!
 //! The twin is `decode/binlog_plain.py`; what an event says is written down in `decode/binlog*.py`. Whatever is not as
 //! it is mostly (statements, XA, unknown tables, values of rare types, anything garbled) is not judged here: feeding
@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use crate::checksum::crc32;
 use crate::decoded::Decoded;
 use crate::event::{
-    all_set, head, is_commit, packet, row_event, says_nothing, Head, GTID, HEADER, QUERY, TABLE_MAP, XID,
+    all_set, begins, head, packet, row_event, says_nothing, statement, Head, GTID, HEADER, QUERY, TABLE_MAP, XID,
 };
 use crate::gather::Limits;
 use crate::gathered::Gathered;
+use crate::gtid::{gtid, Gtid, MARIADB};
 use crate::inflate::inflated;
 use crate::log::Place;
 use crate::message::{parse, Fault, Images, Message, Op, LONG};
@@ -37,12 +38,10 @@ pub struct Event {
     transaction: u64,
     start: u64,
     end: u64,
-    sequence: u64,
     changes: u64,
     at_s: u32,
-    domain: u32,
-    server: u32,
     _unused: u32,
+    gtid: Gtid,
 }
 
 #[repr(C)]
@@ -141,11 +140,13 @@ impl Gatherer {
         let mut rest = buffer;
         while let Some((size, event)) = packet(rest) {
             let step = match event {
-                Some(event) if !self.inside && event.get(4) == Some(&GTID) => match self.scan(rest, limits) {
-                    Scan::Ordinary => self.event(event, limits),
-                    Scan::Wait => return fed,
-                    Scan::Odd => None,
-                },
+                Some(event) if !self.inside && event.get(4).is_some_and(|kind| begins(*kind)) => {
+                    match self.scan(rest, limits) {
+                        Scan::Ordinary => self.event(event, limits),
+                        Scan::Wait => return fed,
+                        Scan::Odd => None,
+                    }
+                }
                 Some(event) => self.event(event, limits),
                 None => None,
             };
@@ -165,7 +166,7 @@ impl Gatherer {
 
     /// Whether the transaction that begins here has nothing but rows; not before it is whole, or too large to wait for.
     fn scan(&self, rest: &[u8], limits: &Limits) -> Scan {
-        let mut at = 0;
+        let (mut at, mut mysql) = (0, false);
         loop {
             let Some((size, event)) = packet(rest.get(at..).unwrap_or(&[])) else {
                 return if rest.len() as u64 >= limits.bytes { Scan::Ordinary } else { Scan::Wait };
@@ -175,8 +176,12 @@ impl Gatherer {
             };
             let ends = match head.kind {
                 XID => true,
-                QUERY if self.body(event).and_then(is_commit) == Some(true) => true,
-                GTID if at == 0 => false,
+                QUERY if self.body(event).and_then(statement) == Some(b"COMMIT") => true,
+                QUERY if mysql && self.body(event).and_then(statement) == Some(b"BEGIN") => false,
+                kind if at == 0 && begins(kind) => {
+                    mysql = kind != GTID;
+                    false
+                }
                 kind if kind == TABLE_MAP || row_event(kind).is_some() || says_nothing(kind) => false,
                 _ => return Scan::Odd,
             };
@@ -204,7 +209,7 @@ impl Gatherer {
         }
         let mut step = Step::On;
         if says_nothing(head.kind) {
-        } else if head.kind == GTID {
+        } else if begins(head.kind) {
             self.enter(&head, body)?;
         } else if !self.inside {
             return None;
@@ -215,7 +220,8 @@ impl Gatherer {
             }
         } else if head.kind == TABLE_MAP {
             self.activate(body)?;
-        } else if (head.kind == XID && body.len() >= 8) || (head.kind == QUERY && is_commit(body)?) {
+        } else if head.kind == QUERY && self.open.gtid.form != MARIADB && statement(body)? == b"BEGIN" {
+        } else if (head.kind == XID && body.len() >= 8) || (head.kind == QUERY && statement(body)? == b"COMMIT") {
             self.moved(head.end);
             self.events.push(Event { end: self.at, ..self.open });
             self.inside = false;
@@ -236,20 +242,14 @@ impl Gatherer {
     }
 
     fn enter(&mut self, head: &Head, body: &[u8]) -> Option<()> {
-        let mut input = Input::new(body);
-        let (sequence, domain, flags) = (input.little(8)?, input.little(4)? as u32, input.little(1)?);
-        if flags & 2 != 0 {
-            input.take(8)?;
-        }
-        // A statement by itself, one that makes a table, and XA.
-        if self.inside || flags & (1 | 32 | 64 | 128) != 0 {
+        if self.inside {
             return None;
         }
+        let gtid = gtid(head.kind, head.server, body)?;
         self.inside = true;
         let (transaction, start) = (self.transactions, self.at);
         self.transactions += 1;
-        let (at_s, server) = (head.at_s, head.server);
-        self.open = Event { transaction, start, sequence, at_s, domain, server, ..Event::default() };
+        self.open = Event { transaction, start, at_s: head.at_s, gtid, ..Event::default() };
         Some(())
     }
 

@@ -12,6 +12,9 @@ pub const QUERY: u8 = 2;
 pub const XID: u8 = 16;
 pub const TABLE_MAP: u8 = 19;
 pub const GTID: u8 = 162;
+pub const GTID_OF_MYSQL: u8 = 33;
+pub const GTID_ANONYMOUS: u8 = 34;
+pub const GTID_TAGGED: u8 = 42;
 
 pub struct Head {
     pub at_s: u32,
@@ -63,7 +66,13 @@ pub fn says_nothing(kind: u8) -> bool {
     matches!(kind, 28 | 29 | 36 | 37 | 160 | 161)
 }
 
-pub fn is_commit(body: &[u8]) -> Option<bool> {
+/// Whether a transaction begins with it.
+pub fn begins(kind: u8) -> bool {
+    matches!(kind, GTID | GTID_OF_MYSQL | GTID_ANONYMOUS | GTID_TAGGED)
+}
+
+/// The text of a query event.
+pub fn statement(body: &[u8]) -> Option<&[u8]> {
     let mut input = Input::new(body);
     input.take(8)?;
     let (schema, _) = (input.little(1)?, input.little(2)?);
@@ -71,7 +80,7 @@ pub fn is_commit(body: &[u8]) -> Option<bool> {
     input.take(status as usize)?;
     std::str::from_utf8(input.take(schema as usize)?).ok()?;
     input.take(1)?;
-    Some(input.rest() == b"COMMIT")
+    Some(input.rest())
 }
 
 pub fn all_set(bits: &[u8], count: usize) -> bool {

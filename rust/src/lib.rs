@@ -21,6 +21,7 @@ mod event;
 mod garbled;
 mod gather;
 mod gathered;
+mod gtid;
 mod inflate;
 mod keys;
 mod log;
@@ -44,7 +45,7 @@ use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 5;
+const INTERFACE: u32 = 6;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;

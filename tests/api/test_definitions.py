@@ -231,6 +231,9 @@ def test_two_people_at_once_one_wins_and_the_other_is_told(stocked: Api) -> None
     [
         ({"read": "incremental"}, 202),
         ({"read": "incremental", "position": "0/1"}, 202),
+        ({"read": "incremental", "time": "2026-11-01T00:00:00Z"}, 202),
+        ({"read": "incremental", "time": "2026-11-01T00:00:00"}, 422),
+        ({"read": "incremental", "time": "2026-11-01T00:00:00Z", "position": "0/1"}, 422),
         ({"position": "0/1"}, 422),
         ({"read": "everything"}, 422),
         ({"from": "yesterday"}, 422),

@@ -29,7 +29,7 @@ def test_a_worker_is_told_all_it_needs(driven: Api) -> None:
     assert (given["task"]["name"], given["task"]["version"]) == (TASK, 1)
     assert given["task"]["definition"]["target"]["write"] == "upsert"
     assert (given["source"]["kind"], given["target"]["config"]["database"]) == ("postgres", "lake")
-    assert (given["snapshot"], given["start"]) == (None, {"read": "full+incremental", "position": None})
+    assert (given["snapshot"], given["start"]) == (None, {"read": "full+incremental", "position": None, "time": None})
     assert (given["state"], given["restarts"]) == ("starting", 0)
     assert given["heartbeat_s"] < given["lease_s"]
 

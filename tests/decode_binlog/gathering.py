@@ -13,7 +13,7 @@ from tidegate.decode.binlog import BinlogDecoder, Body, Event
 from tidegate.decode.binlog_cursor import Malformed, Refused
 from tidegate.decode.binlog_event import Commit, FormatDescription, Query, Rotate, XaPrepare
 from tidegate.decode.binlog_gatherer import BinlogGatherer, Stop, Table, change_of, packets, raw_map
-from tidegate.decode.binlog_gtid import MariadbBegin
+from tidegate.decode.binlog_gtid import MariadbBegin, MysqlBegin
 from tidegate.decode.binlog_rows import Rows
 from tidegate.decode.binlog_table import Column, TableMap
 from tidegate.decode.fault import Contradiction
@@ -93,7 +93,7 @@ class Feeding:
             return 0
         if isinstance(body, Rows) and self.gatherer.open is not None:
             self._rows(body)
-        elif self._begin is not None or self.gatherer.open is not None or isinstance(body, MariadbBegin):
+        elif self._begin is not None or self.gatherer.open is not None or isinstance(body, MariadbBegin | MysqlBegin):
             self._decoder = decoder
             self._odd(event)
         elif isinstance(body, FormatDescription):
@@ -135,6 +135,10 @@ class Feeding:
         body: Body | None = event.body
         if isinstance(body, MariadbBegin):
             self._begin = body
+        elif isinstance(body, MysqlBegin):
+            self._begin = STATEMENT  # unless it is said to be none
+        elif isinstance(body, Query) and body.statement == "BEGIN":
+            self._begin = MARK
         elif isinstance(body, Commit | XaPrepare):
             self._begin = None
         elif isinstance(body, Query):
@@ -147,6 +151,7 @@ class Feeding:
         return [(number, compared(gatherer.take(number))) for number in gatherer.held()]
 
 
+STATEMENT = MariadbBegin(None, True, False, True, None, None, None)  # type: ignore[arg-type]
 MARK = MariadbBegin(None, False, False, False, None, None, None)  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import struct
+import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -203,8 +204,8 @@ class Made:
                 cells += kind.draw(r)
         return nulls.to_bytes((len(self.kinds) + 7) // 8, "little") + cells
 
-    def rows(self, r: random.Random, *, ends: bool) -> bytes:
-        kind = r.choice([23, 23, 24, 24, 25, 30, 31, 166, 167, 168])
+    def rows(self, r: random.Random, *, ends: bool, mysql: bool = False) -> bytes:
+        kind = r.choice([30, 30, 31, 31, 32, 23] if mysql else [23, 23, 24, 24, 25, 30, 31, 166, 167, 168])
         updates = kind in (24, 31, 167)
         body = b"".join(self.image(r) for _ in range(r.choice([1, 1, 2, 5]) * (2 if updates else 1)))
         if kind >= 166:
@@ -214,7 +215,7 @@ class Made:
         present = ((1 << count) - 1).to_bytes(size, "little")
         if r.random() < 0.005:
             present = bytes([present[0] & 0xFD]) + present[1:]
-        extra = struct.pack("<H", 2) if kind in (30, 31) else b""
+        extra = struct.pack("<H", 2) if kind in (30, 31, 32) else b""
         head = self.table_id.to_bytes(6, "little") + struct.pack("<H", int(ends)) + extra + wire.packed(count)
         return wire.event(kind, head + present * (2 if updates else 1) + body)
 
@@ -222,6 +223,22 @@ class Made:
 def gtid(sequence: int, flags: int = 4) -> bytes:
     body = struct.pack("<QIB", sequence, 3, flags) + (bytes(8) if flags & 2 else bytes(6))
     return wire.event(162, body, server=7)
+
+
+def gtid_of_mysql(r: random.Random, sequence: int) -> bytes:
+    """As any version from 5.7 on writes it."""
+    server = uuid.UUID(int=r.randint(1, 3))
+    at_us, size = 1_700_000_000_123_456, r.choice([300, 70_000])
+    tails = [
+        b"",
+        at_us.to_bytes(7, "little") + wire.packed(size) + struct.pack("<I", 80_400),
+        (at_us | 1 << 55).to_bytes(7, "little") + at_us.to_bytes(7, "little") + wire.packed(size),
+    ]
+    if r.random() < 0.4:
+        return wire.tagged_gtid(server, r.choice(["blue", "a" * 32]), sequence, at_us, size)
+    if r.random() < 0.2:
+        return wire.gtid(server, 0, kind=34, tail=r.choice(tails))
+    return wire.gtid(server, sequence, tail=r.choice(tails))
 
 
 def query(statement: bytes) -> bytes:
@@ -237,20 +254,24 @@ def tables(r: random.Random) -> list[Made]:
     return found
 
 
-def events(r: random.Random, *, checksums: bool) -> list[bytes]:
+def events(r: random.Random, *, checksums: bool, mysql: bool = False) -> list[bytes]:
     """A file of some transactions, each event in its place."""
-    made = [wire.format_description("10.11.8-MariaDB-log", checksum=checksums)]
+    made = [wire.format_description("8.4.0" if mysql else "10.11.8-MariaDB-log", checksum=checksums)]
     known = tables(r)
     for sequence in range(r.randint(1, 5)):
         if r.random() < 0.08:
-            made += [gtid(sequence + 1, 1 | 4), query(b"create table z (a int)")]
-        made.append(gtid(sequence + 1, r.choice([4, 6, 12])))
+            made += [gtid_of_mysql(r, sequence + 1) if mysql else gtid(sequence + 1, 1 | 4)]
+            made.append(query(b"create table z (a int)"))
+        if mysql:
+            made += [gtid_of_mysql(r, sequence + 1), query(b"BEGIN")]
+        else:
+            made.append(gtid(sequence + 1, r.choice([4, 6, 12])))
         for _ in range(r.randrange(4)):
             chosen = r.sample(known, r.choice([1, 1, 2]))
             if r.random() < 0.2:
                 made.append(wire.event(160, b"insert into t"))
             made += [table.map() for table in chosen]
-            made += [table.rows(r, ends=table is chosen[-1]) for table in chosen]
+            made += [table.rows(r, ends=table is chosen[-1], mysql=mysql) for table in chosen]
             if r.random() < 0.05:
                 made.append(query(b"SAVEPOINT `a`"))
         made.append(wire.event(16, struct.pack("<Q", sequence)) if r.random() < 0.8 else query(b"COMMIT"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
+import sys
 import uuid
 
 import pytest
@@ -17,6 +17,11 @@ from tidegate.decode.binlog_rows import NO_TABLE, RowChange
 from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.gtid import MysqlGtid
 from tidegate.model.change import UNCHANGED
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 SERVER = uuid.UUID("3e11fa47-71ca-11e1-9e33-c80aa9429562")
 QUERY = bytes(8) + b"\x01" + bytes(2) + b"\x03\0" + b"xyz" + b"s\0" + b"BEGIN"
@@ -259,10 +264,55 @@ def test_the_events_of_a_packed_transaction_are_read() -> None:
     assert list(insert.changes()) == [RowChange(None, expected(1, "{}"))]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("compression") is not None, reason="this Python reads Zstandard")
-def test_a_transaction_compressed_with_zstandard_is_refused_where_python_cannot_read_it() -> None:
-    with pytest.raises(Refused, match="Zstandard"):
-        decoded(payload(0, b"anything", 8))
+def compressed(events: bytes, *, size: int | None = None) -> bytes:
+    return payload(0, zstd.compress(events), len(events) if size is None else size)
+
+
+def test_a_transaction_compressed_with_zstandard_is_read_as_it_was_written() -> None:
+    whole = row(1, EMPTY) * 5_000
+    inner = MAP + wire.rows(30, 6, [0x3F], whole) + wire.event(16, bytes(8))
+    body = decoded(compressed(inner))
+    assert isinstance(body, Payload)
+    assert [event.header.kind for event in body.events] == [19, 30, 16]
+    insert = body.events[1].body
+    assert isinstance(insert, Rows)
+    assert list(insert.changes()) == [RowChange(None, expected(1, "{}"))] * 5_000
+
+
+def test_tables_of_a_compressed_transaction_are_its_own() -> None:
+    """A payload has whole statements, so none of its tables is known behind it."""
+    decoder = mysql()
+    decoder.decode(compressed(MAP + wire.rows(30, 6, [0x3F], row(1, EMPTY))))
+    assert dict(decoder.tables) == {}
+
+
+@pytest.mark.parametrize("size", [-1, 1])
+def test_a_compressed_transaction_of_another_size_than_it_says_is_malformed(size: int) -> None:
+    with pytest.raises(Malformed, match="not of"):
+        decoded(compressed(MAP, size=len(MAP) + size))
+
+
+@pytest.mark.parametrize("broken", ["cut", "unsealed", "bent", "followed", "bomb"])
+def test_a_compressed_transaction_that_is_broken_is_malformed(broken: str) -> None:
+    held = zstd.compress(MAP)
+    held = {
+        "cut": held[:-1],
+        "unsealed": zstd.compress(MAP, options={zstd.CompressionParameter.checksum_flag: 1})[:-4],
+        "bent": b"\x00" + held[1:],
+        "followed": held + b"more",
+        "bomb": zstd.compress(bytes(1 << 24)),
+    }[broken]
+    with pytest.raises(Malformed, match="compressed"):
+        decoded(payload(0, held, len(MAP)))
+
+
+@pytest.mark.parametrize("size", [(1 << 30) + 1, None])
+def test_a_compressed_transaction_of_no_sensible_size_is_malformed(size: int | None) -> None:
+    held = zstd.compress(MAP)
+    fields = [(2, wire.packed(0)), (1, wire.packed(len(held))), *([(3, wire.packed(size))] if size else [])]
+    event = wire.event(40, b"".join(bytes([kind]) + wire.sized(raw) for kind, raw in fields) + b"\0" + held)
+    with pytest.raises(Malformed, match="no sensible size"):
+        decoded(event)
 
 
 def test_a_packed_transaction_within_another_is_malformed() -> None:
@@ -313,6 +363,15 @@ def test_a_file_that_is_none_is_malformed() -> None:
         list(file_events(b"PAR1"))
     with pytest.raises(Malformed):
         list(file_events(b"\xfebin" + wire.event(2, QUERY)[:-1]))
+
+
+@pytest.mark.parametrize(("code", "why"), [(243, "type 243 is not known"), (20, "type TYPED_ARRAY cannot")])
+def test_a_type_that_cannot_be_read_is_refused_with_its_column_and_table(code: int, why: str) -> None:
+    names = (4, b"".join(map(wire.sized, (b"id", b"odd"))))
+    with pytest.raises(Refused, match=rf"column odd of s\.t: its {why}"):
+        decoded(wire.table_map((3, code), b"", [(1, b"\0"), names]))
+    with pytest.raises(Refused, match=r"column number 2 of s\.t"):
+        decoded(wire.table_map((3, code), b"", [(1, b"\0")]))
 
 
 def test_an_unknown_collation_and_a_set_that_python_lacks_are_refused() -> None:

@@ -265,7 +265,7 @@ def test_run_takes_units_and_starts_a_worker_with_all_it_needs(world: World) -> 
     assert (given.run_number, given.epoch, given.task_name, given.version, given.state) == (1, 1, "shop", 1, "starting")
     assert given.source[1]["password"] == "s3cret-canary"
     assert given.run_key == f"{world.store.server_id}_t{task}r1"
-    assert given.start == {"read": "full+incremental", "position": None}
+    assert given.start == {"read": "full+incremental", "position": None, "time": None}
     world.worker().open()
     assert world.state(task) == "running"
 
@@ -292,7 +292,25 @@ def test_run_begins_from_a_given_position(world: World) -> None:
     task = at_initialize(world)
     world.command(task, "run", start={"read": "incremental", "position": "0/16B3748"})
     world.step()
-    assert world.worker().register().start == {"read": "incremental", "position": "0/16B3748"}
+    assert world.worker().register().start == {
+        "read": "incremental",
+        "position": "0/16B3748",
+        "time": None,
+    }
+
+
+def test_run_begins_where_the_definition_says_unless_it_is_told_otherwise(world: World) -> None:
+    source = {"data_source": "shop_db", "tables": ["public.a"], "read": "incremental"}
+    at = "2026-11-01T02:00:00+02:00"
+    for name, start, position, time in (("a", None, None, at), ("b", {"position": "0/5"}, "0/5", None)):
+        task = world.add_task(name, source=source | {"start": {"time": at}})
+        world.command(task, "run", start=start)
+        world.step()
+        assert world.worker().register().start == {"read": "incremental", "position": position, "time": time}
+    task = world.add_task("c", source=source | {"start": {"time": at}})
+    world.command(task, "run", start={"read": "full+incremental"})
+    world.step()
+    assert world.worker().register().start == {"read": "full+incremental", "position": None, "time": None}
 
 
 @pytest.mark.parametrize(

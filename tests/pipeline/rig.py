@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from tidegate.connect.capability import ReadMode
 from tidegate.connect.source import Source
 from tidegate.connect.target import Target
 from tidegate.engine.gauges import Gauges
@@ -58,7 +57,7 @@ class Rig:
         self.keeps_snapshots = True
         self.totals: Counter[str] = Counter()
         """What all workers that ended counted together."""
-        self.read = ReadMode.FULL_INCREMENTAL
+        self.read = task.source.read
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -84,8 +83,9 @@ class Rig:
         self.source, self.target = self.make_source(), self.make_target()
         plan = TablePlan(self.run, self.epoch, self.task, self.read, self.source.database)
         position = str(self.snapshots[-1].position) if self.snapshots else None
+        start = self.task.source.start
         self.pipeline = Pipeline(
-            plan, self.source, self.target, self, self.desk, self.gauges, snapshot_position=position
+            plan, self.source, self.target, self, self.desk, self.gauges, start=start, snapshot_position=position
         )
         self.error = None
         self._thread = threading.Thread(target=self._work, daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -280,6 +281,15 @@ def test_the_same_arrives_whichever_way_it_is_read(decoder: str, seed: int, requ
     places = [place for place, _ in arrived.logged]
     assert places == sorted(places)
     assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("decoder", ["native", "python"])
+def test_a_transaction_that_mysql_names_has_no_place_in_mariadbs_log(
+    decoder: str, request: pytest.FixtureRequest
+) -> None:
+    decoding(decoder, request)
+    with pytest.raises(SourceLogBroken, match="as MySQL names them"):
+        gathering(wire.gtid(uuid.UUID(int=1), 1), *split(insert("1", "a")), XID)
 
 
 def read(history: History, arrived: Arrived, r: Random, *, everything: bool) -> None:

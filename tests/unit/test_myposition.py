@@ -20,10 +20,11 @@ GTIDS = st.builds(
     st.dictionaries(st.integers(0, 9), st.tuples(st.integers(1, 9), st.integers(1, 2**60)), max_size=3),
 )
 POSITIONS = st.builds(
-    lambda place, gtids, inside, prepared: MyPosition(place, gtids, *inside, prepared),
+    lambda place, gtids, inside, prepared, named: MyPosition(place, gtids, *inside, prepared, named),
     PLACES,
     GTIDS,
     st.just((0, 0)) | st.tuples(st.integers(1, 10**9), st.integers(0, 2**40)),
+    st.none() | PLACES,
     st.none() | PLACES,
 )
 

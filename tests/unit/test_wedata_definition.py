@@ -96,6 +96,8 @@ TABLES = (
 def random_definition(r: random.Random) -> dict[str, Any]:
     tables = r.choice(TABLES)
     kind = r.choice(["whole_database", "single_table"])
+    read = r.choice(["full+incremental", "incremental"])
+    starts = [None, {"position": "log.000007:4711"}, {"time": "2026-11-01T02:00:00+02:00"}]
     return {
         "task": r.choice(["a", "任务_1"]),
         "description": r.choice(["", "two\nlines"]),
@@ -103,7 +105,8 @@ def random_definition(r: random.Random) -> dict[str, Any]:
         "source": {
             "data_source": r.choice(["shop", "elsewhere"]),
             "tables": tables[:1] if kind == "single_table" else tables,
-            "read": r.choice(["full+incremental", "incremental"]),
+            "read": read,
+            "start": r.choice(starts) if read == "incremental" else None,
         },
         "target": {
             "data_source": "lake",

@@ -69,6 +69,7 @@ _ALL = (
 _ONLY_RUN = (
     _option("read", str | None, None, help="full+incremental or incremental, instead of what the task says."),
     _option("position", str | None, None, help="Where the source's log is read from."),
+    _option("time", str | None, None, help="From when on changes are wanted, such as 2026-11-01T00:00:00Z."),
 )
 
 
@@ -122,10 +123,11 @@ def show_preview(
     version: int | None = None,
     read: str | None = None,
     position: str | None = None,
+    time: str | None = None,
 ) -> None:
     """Say what the command would do. Ends with the exit code that the command would have if it would be refused."""
     found = session.door.get(
-        "tasks", task, "operations", name, "preview", project=project, read=read, position=position
+        "tasks", task, "operations", name, "preview", project=project, read=read, position=position, time=time
     )
     if version is not None and version != found["version"]:
         raise StaleVersion(f"task {found['task']} is at version {found['version']}, not {version}")
@@ -144,10 +146,12 @@ def give(
     version: int | None = None,
     read: str | None = None,
     position: str | None = None,
+    time: str | None = None,
 ) -> None:
     """Ask for the command and, with `wait`, follow its step. Ends with `Exit.FAILED` if the step did not lead where the
     command leads. Raises what the server refuses with, and `DeadlinePassed`."""
-    start = {key: value for key, value in (("read", read), ("position", position)) if value is not None}
+    given = (("read", read), ("position", position), ("time", time))
+    start = {key: value for key, value in given if value is not None}
     body = {"version": version, "start": start or None}
     accepted = session.door.post("tasks", task, "commands", name, project=project, body=body)
     if wait and accepted["task"]["status"] == OPERATING:

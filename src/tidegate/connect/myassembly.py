@@ -155,6 +155,7 @@ class Assembler:
         self._told = start.place
         self._group: _Group | None = None
         self._prepared: dict[Xid, _Prepared] = {}
+        shapes.foretold = start.named_until is not None
 
     @property
     def at(self) -> Place:
@@ -173,6 +174,7 @@ class Assembler:
     def passed(self, offset: int, gtids: Iterable[MariadbGtid]) -> None:
         """Somebody else has read up to here, and these transactions."""
         self._at = self._at._replace(offset=offset)
+        self._shapes.foretold = self._named_until() is not None
         for gtid in {gtid.domain: gtid for gtid in gtids}.values():
             self._gtids = self._gtids.after(gtid)
 
@@ -183,7 +185,8 @@ class Assembler:
 
     def within(self, start: Place, changes: int) -> MyPosition:
         """Behind so many changes, of the row events up to here, of the transaction that begins there."""
-        return MyPosition(start, self._gtids, changes, self._at.offset if changes else 0, self._oldest())
+        inside = self._at.offset if changes else 0
+        return MyPosition(start, self._gtids, changes, inside, self._oldest(), self._named_until())
 
     def adopt(self, start: Place, gtid: MariadbGtid, at_s: int, changes: int) -> None:
         """Read on in a transaction of which somebody else has told so many changes."""
@@ -193,6 +196,7 @@ class Assembler:
     def feed(self, event: Event) -> Iterator[LogPart]:
         """Raises `SourceLogBroken`, `SourceLogFormat`, `SourceTableRemade`, `PositionLost`."""
         body, before = event.body, self._at
+        self._shapes.foretold = self._named_until() is not None
         self._move(event)
         match body:
             case MariadbBegin():
@@ -239,7 +243,11 @@ class Assembler:
             raise SourceLogBroken(f"the server says it stands in {body.file}, and sent {self._at.file}")
 
     def _whole(self) -> MyPosition:
-        return MyPosition(self._at, self._gtids, prepared=self._oldest())
+        return MyPosition(self._at, self._gtids, prepared=self._oldest(), named_until=self._named_until())
+
+    def _named_until(self) -> Place | None:
+        until = self._start.named_until
+        return until if until is not None and self._at < until else None
 
     def _oldest(self) -> Place | None:
         return min((held.start for held in self._prepared.values()), default=None)
@@ -305,7 +313,7 @@ class Assembler:
             group.changes.append(change)
 
     def _piece(self, group: _Group, inside: int) -> LogPart:
-        position = MyPosition(group.start, self._gtids, group.count, inside, self._oldest())
+        position = MyPosition(group.start, self._gtids, group.count, inside, self._oldest(), self._named_until())
         return self._cut(group, position, ends=False)
 
     def _cut(self, group: _Group, position: MyPosition, *, ends: bool) -> LogPart:

@@ -14,6 +14,7 @@ from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.choice import open_binlog_gatherer
 from tidegate.decode.fault import Malformed
 from tidegate.decode.gatherer import Buffer, Limits, Mode
+from tidegate.decode.gtid import MariadbGtid
 from tidegate.errors import SourceLogBroken
 from tidegate.model.schema import TableName, TableSchema
 
@@ -144,7 +145,7 @@ class Batches:
         if opened is None:
             return []
         finished: list[Item] = [self.cut()] if self.holds else []
-        self._assembler.adopt(self._place(opened), opened.gtid, opened.at_s, opened.changes)
+        self._assembler.adopt(self._place(opened), _of_mariadb(opened), opened.at_s, opened.changes)
         self.gatherer.leave()
         return finished
 
@@ -156,7 +157,7 @@ class Batches:
         for ended in fed.ended:
             if ended.changes:
                 self._transactions.append(self._transaction(ended))
-        self._assembler.passed(self.gatherer.offset, (ended.gtid for ended in fed.ended))
+        self._assembler.passed(self.gatherer.offset, (_of_mariadb(ended) for ended in fed.ended))
 
     def _place(self, transaction: Transaction) -> Place:
         return self._assembler.at._replace(offset=transaction.start)
@@ -164,3 +165,9 @@ class Batches:
     def _transaction(self, told: Transaction) -> LogTransaction:
         place = self._place(told)
         return LogTransaction(told.number, place, told.at_s * 1_000_000, MyPosition(place))
+
+
+def _of_mariadb(transaction: Transaction) -> MariadbGtid:
+    if not isinstance(transaction.gtid, MariadbGtid):
+        raise SourceLogBroken("a transaction is named as MySQL names them, in MariaDB's log")
+    return transaction.gtid

@@ -66,11 +66,16 @@ class MyPosition(Position):
     prepared: Place | None = None
     """Where the oldest XA transaction that was not decided in front of the place was prepared: its rows are there, so
     the log is read again from there on."""
+    named_until: Place | None = None
+    """In front of here the run knows its tables only as they were here, later: columns are then what the log calls
+    them, or nobody knows (a run that began in the past)."""
 
     def __str__(self) -> str:
         whole = f"{self.place}+{self.changes}@{self.inside}" if self.changes else str(self.place)
-        text = f"{whole};{self.gtids}" if self.gtids.gtids or self.prepared else whole
-        return f"{text};{self.prepared}" if self.prepared else text
+        parts = [whole, str(self.gtids), str(self.prepared or ""), str(self.named_until or "")]
+        while not parts[-1]:
+            parts.pop()
+        return ";".join(parts)
 
     @classmethod
     def parse(cls, text: str) -> MyPosition:
@@ -78,12 +83,12 @@ class MyPosition(Position):
         whole, *rest = text.split(";")
         place, cut, part = whole.partition("+")
         within = _INSIDE.fullmatch(part)
-        if len(rest) > 2 or (cut and not within):
+        if len(rest) > 3 or (cut and not within) or (len(rest) > 1 and not rest[-1]):
             raise ValueError("not a position in a binary log")
         gtids = MariadbPosition.parse(rest[0]) if rest else MariadbPosition()
-        prepared = Place.parse(rest[1]) if len(rest) > 1 else None
+        prepared, named_until = (Place.parse(one) if one else None for one in (*rest[1:], "", "")[:2])
         changes, inside = (int(within[1]), int(within[2])) if within else (0, 0)
-        return cls(Place.parse(place), gtids, changes, inside, prepared)
+        return cls(Place.parse(place), gtids, changes, inside, prepared, named_until)
 
     @classmethod
     def of(cls, position: Position) -> MyPosition:

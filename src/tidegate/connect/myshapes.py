@@ -63,6 +63,8 @@ class Shapes:
         self._joined = joined
         self.unnamed = False
         """Whether the log may not name columns: what statements make of shapes is followed then."""
+        self.foretold = False
+        """Whether the shapes known may be later ones than the log's at the place where it is read."""
         self._unled: set[TableName] = set()
         """Tables that statements altered while it was thought to."""
         self._catalogue = catalogue
@@ -176,6 +178,11 @@ class Shapes:
     def _unnamed(self, name: TableName, table: TableMap) -> Shape:
         """As it is known to be."""
         known = self.schema(name)
+        if self.foretold:
+            raise SourceLogFormat(
+                f"the log does not name the columns of {name} where the run began: binlog_row_metadata was not FULL"
+                " then; begin at a later place"
+            )
         if known is None or name in self._unled:
             raise SourceLogFormat(f"the log does not name the columns of {name}: binlog_row_metadata is not FULL")
         self.unnamed = True

@@ -14,11 +14,11 @@ from typing import Any
 import pymysql
 
 from tidegate.connect.mariadb import MariadbConfig, connect, translated
+from tidegate.connect.myfiles import DUMP, FIRST_EVENT
 from tidegate.connect.myposition import Place
 from tidegate.connect.mysession import drop, rows, socket_of
 from tidegate.errors import (
     PositionLost,
-    SourceLogBroken,
     SourceLogFormat,
     SourcePrivilegeMissing,
     SourceServerIdTaken,
@@ -26,24 +26,19 @@ from tidegate.errors import (
     TidegateError,
 )
 
-_REGISTER, _DUMP = 0x15, 0x12
+_REGISTER = 0x15
 GULP_BYTES = 256 << 10
 LISTEN_S = 0.2
 HEARTBEAT_S = 1
 # A server that says nothing for so long is gone: it was asked for a heartbeat each second.
 SILENCE_MAX_S = 90.0
-# Behind the four bytes by which a file is known for a log.
-_FIRST_EVENT = 4
-# Of a dump: no waiting at the log's end. Then what comes of a file first: made up by the server, and its own.
-_TO_ITS_END, _FORMAT_DESCRIPTION, _EVENTS_IN_FRONT = 1, 15, 4
-
 
 # ER_SLAVE_SAME_ID: another replica came with the server id.
 _SAME_ID = 4052
 
 
 class MyStream:
-    """One COM_BINLOG_DUMP, read by one thread."""
+    """One COM_BINLOGDUMP, read by one thread."""
 
     def __init__(self, config: MariadbConfig, start: Place, server_id: int, name: str, *, server: int | None) -> None:
         """`name` is what the server lists the replica under; `server` is the server id that must answer. Raises the
@@ -56,7 +51,7 @@ class MyStream:
             self.checksums = self._introduce(server, server_id, name)
             self._send(_REGISTER, _registration(server_id, name), answered=True)
             file, offset = start.file.encode(), asked_from(start)
-            self._send(_DUMP, struct.pack("<IHI", offset, 0, server_id) + file, answered=False)
+            self._send(DUMP, struct.pack("<IHI", offset, 0, server_id) + file, answered=False)
             self._socket = socket_of(self._connection)
             self._socket.settimeout(LISTEN_S)
         except BaseException as error:
@@ -136,31 +131,10 @@ class MyStream:
             drop(self._connection)
 
 
-def begun_at(config: MariadbConfig, file: str) -> int:
-    """When the server began a file of its log, in seconds since 1970: the time of the first event in it. Raises the
-    error table's classes."""
-    connection = connect(config, "source")
-    driver: Any = connection
-    try:
-        rows(connection, "set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4")
-        # Without a server id it is no replica, and no other is taken for a dead one because of it.
-        driver._execute_command(_DUMP, struct.pack("<IHI", _FIRST_EVENT, _TO_ITS_END, 0) + file.encode())
-        for _ in range(_EVENTS_IN_FRONT):
-            event = driver._read_packet().get_all_data()[1:]
-            if len(event) >= 5 and event[4] == _FORMAT_DESCRIPTION and (at_s := int.from_bytes(event[:4], "little")):
-                return at_s
-    except (pymysql.Error, OSError) as error:
-        raise translated(error, "source", config) from error
-    finally:
-        with suppress(Exception):  # thrown away anyway: the server has more to say
-            drop(connection)
-    raise SourceLogBroken(f"the log file {file} does not say when it was begun")
-
-
 def asked_from(start: Place) -> int:
     """The offset in its file to ask for the log from. The protocol has 32 bits for it, and a large transaction can make
     a file longer: that is then read from its beginning, and what lies in front of the place is passed over."""
-    return start.offset if start.offset < 1 << 32 else _FIRST_EVENT
+    return start.offset if start.offset < 1 << 32 else FIRST_EVENT
 
 
 def _registration(server_id: int, name: str) -> bytes:

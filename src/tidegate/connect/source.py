@@ -18,10 +18,11 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.config import Config
 from tidegate.connect.target import KeyRange
 from tidegate.decode.gatherer import Log, Mode, Net
-from tidegate.errors import NotComparable
+from tidegate.errors import NotComparable, SourceStartUnsupported
 from tidegate.model.change import LogPart
 from tidegate.model.position import Position
 from tidegate.model.schema import DataType, TableName, TableSchema
+from tidegate.model.start import StartSpec
 
 
 class SnapshotMark(ABC):
@@ -331,6 +332,12 @@ class Source(ABC):
         """Make the source keep its log for this run and these tables, wait until no older transaction can hide
         (R4), and return where the log begins. Anything a dead earlier attempt of the same run left is replaced. When it
         fails nothing is left behind."""
+
+    def start_at(self, start: StartSpec) -> Position:
+        """Where the log is read from by a run that is to begin there, between two transactions: everything in front of
+        it is done. May read some of the log; called at submission too. Raises `SourceStartUnsupported` (always, unless
+        a source can), `SourceStartUnknown` and `SourceStartPurged`."""
+        raise SourceStartUnsupported(f"{self.title} gives a run its log from when the run begins, and not from {start}")
 
     @abstractmethod
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:

@@ -150,7 +150,7 @@ class BinlogDecoder:
         end = len(event)
         if checksums:
             end -= CHECKSUM_BYTES
-            _verify(event, what)
+            verify(event, what)
         cursor = Cursor(event, what, HEADER_BYTES, end)
         return Event(header, self._body(header, cursor))
 
@@ -194,7 +194,7 @@ class BinlogDecoder:
         if algorithm > 1:
             raise cursor.malformed(f"checksum algorithm {algorithm}")
         if algorithm:
-            _verify(event, "format description")
+            verify(event, "format description")
         self._tables.clear()
         self._checksums = bool(algorithm)
         self.format = FormatDescription(version, "mariadb" in version.lower(), bool(algorithm), header_sizes)
@@ -224,7 +224,7 @@ class BinlogDecoder:
         return 4 if kind <= len(sizes) and sizes[kind - 1] == 6 else 6
 
 
-def _verify(event: bytes, what: str) -> None:
+def verify(event: bytes, what: str) -> None:
     """A CRC-32 of everything before it. In a format description, as a file that was not closed has it, the flag that
     says so does not count."""
     if len(event) < HEADER_BYTES + CHECKSUM_BYTES:

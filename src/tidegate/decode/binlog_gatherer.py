@@ -1,4 +1,4 @@
-"""Whole buffers of MariaDB's log in, Arrow columns out: what a gatherer of it is, and what it says.
+"""Whole buffers of MariaDB's or MySQL's log in, Arrow columns out: what a gatherer of it is, and what it says.
 
 There are two, alike in all they say: the compiled one (`binlog_native.py`, `rust/`) and its readable twin
 (`binlog_plain.py`). They take in what a log mostly has, transactions of rows, and judge nothing: in front of all else
@@ -19,7 +19,7 @@ from tidegate.decode.binlog_reading import UNREAD, Reading, reading
 from tidegate.decode.binlog_rows import RowChange
 from tidegate.decode.binlog_table import Column, TableMap, Type
 from tidegate.decode.gatherer import Buffer, Limits, Log, Mode, Net, check_shape
-from tidegate.decode.gtid import MariadbGtid
+from tidegate.decode.gtid import Gtid
 from tidegate.model.change import UNCHANGED, Op, Row
 
 PACKET_HEADER_BYTES = 4
@@ -44,7 +44,8 @@ class Transaction(NamedTuple):
     start: int
     """Offsets in the file, of where it begins and (0: not known yet) behind where it ends."""
     end: int
-    gtid: MariadbGtid
+    gtid: Gtid | None
+    """None: an anonymous one, of a MySQL server that has no GTIDs on."""
     at_s: int
     changes: int
     """How many it had so far that count."""

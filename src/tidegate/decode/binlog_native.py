@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import uuid
 import weakref
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,10 +16,11 @@ from tidegate.decode.binlog_gatherer import BinlogGatherer, Fed, Stop, Table, Tr
 from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.fault import Contradiction, Fault
 from tidegate.decode.gatherer import Buffer, Limits, Log, Mode, Net, check_start
-from tidegate.decode.gtid import MariadbGtid
+from tidegate.decode.gtid import Gtid, MariadbGtid, MysqlGtid
 from tidegate.decode.native import Shape, Taken, binding, c_limits, counted, done, failed
 
-_EVENT = struct.Struct("=5Q4I")
+_EVENT = struct.Struct("=4Q2IQ4I16s32s")
+_ANONYMOUS, _TAGGED = 1, 2
 _ACTIVE = struct.Struct("=QII")
 _PASSED_OVER = 3
 
@@ -155,7 +158,13 @@ class NativeBinlogGatherer(BinlogGatherer):
         return int(self._totals.bytes)
 
 
-def _transaction(
-    number: int, start: int, end: int, sequence: int, changes: int, at_s: int, domain: int, server: int, _: int
-) -> Transaction:
-    return Transaction(number, start, end, MariadbGtid(domain, server, sequence), at_s, changes)
+def _transaction(number: int, start: int, end: int, changes: int, at_s: int, _: int, *gtid: Any) -> Transaction:
+    return Transaction(number, start, end, _gtid(*gtid), at_s, changes)
+
+
+def _gtid(sequence: int, domain: int, server: int, form: int, _: int, source: bytes, tag: bytes) -> Gtid | None:
+    if form == _ANONYMOUS:
+        return None
+    if form < _ANONYMOUS:
+        return MariadbGtid(domain, server, sequence)
+    return MysqlGtid((str(uuid.UUID(bytes=source)), tag[: form - _TAGGED].decode()), sequence)

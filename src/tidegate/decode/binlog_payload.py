@@ -1,15 +1,19 @@
 """The payload of MySQL's compressed transactions.
 
 Format: MySQL Source Code Documentation, `Transaction_payload_event`. Built from the published format only. MySQL
-compresses with Zstandard, which Python reads from 3.14 on; before that such a transaction is refused.
+compresses with Zstandard, as one frame; Python reads that from 3.14 on, and before by the same module's backport.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import sys
 
-from tidegate.decode.binlog_cursor import Cursor, Refused
+from tidegate.decode.binlog_cursor import Cursor
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PAYLOAD_BYTES_MAX = 1 << 30
 """MySQL's largest event, and so the largest transaction that it compresses."""
@@ -19,7 +23,7 @@ _ZSTANDARD, _PLAIN = 0, 255
 
 def unpacked(cursor: Cursor) -> bytes:
     """The events within. Fields of a type, a length and a packed number: 1 the payload's size, 2 its compression,
-    3 its size uncompressed; 0 ends them. Raises `Malformed` and `Refused`."""
+    3 its size uncompressed; 0 ends them. Raises `Malformed`."""
     held: dict[int, int] = {}
     while kind := cursor.packed():
         held[kind] = cursor.part(cursor.packed(), f"field {kind}").packed()
@@ -37,19 +41,12 @@ def unpacked(cursor: Cursor) -> bytes:
 
 
 def _decompressed(cursor: Cursor, payload: bytes, size: int) -> bytes:
-    try:
-        zstandard: Any = importlib.import_module("compression.zstd")
-    except ImportError:
-        raise Refused(
-            "a transaction compressed with Zstandard, which this Python cannot read",
-            "Set binlog_transaction_compression = OFF at the source, or run Tidegate on Python 3.14",
-        ) from None
-    engine = zstandard.ZstdDecompressor()
+    engine = zstd.ZstdDecompressor()
     try:
         # One more than announced, so that a longer one is noticed and no more is ever made.
-        whole = bytes(engine.decompress(payload, size + 1))
-    except zstandard.ZstdError:
+        whole = engine.decompress(payload, size + 1)
+    except zstd.ZstdError:
         raise cursor.malformed("a compressed transaction that is broken") from None
-    if len(whole) != size or not engine.eof:
+    if len(whole) != size or not engine.eof or engine.unused_data:
         raise cursor.malformed(f"a compressed transaction that is not of {size} bytes")
     return whole

@@ -1,4 +1,4 @@
-"""The readable gatherer of MariaDB's log: what the compiled one does, in Python, one row at a time."""
+"""The readable gatherer of MariaDB's and MySQL's log: what the compiled one does, in Python, one row at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from enum import Enum
 from typing import NamedTuple
 
 from tidegate.decode import binlog_event, pgoutput
-from tidegate.decode.binlog import PASSED_OVER, ROWS, BinlogDecoder
+from tidegate.decode.binlog import PASSED_OVER, ROWS, BinlogDecoder, verify
 from tidegate.decode.binlog_cursor import Cursor, Malformed, Refused
 from tidegate.decode.binlog_event import Commit, FormatDescription, Query
 from tidegate.decode.binlog_gatherer import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
+    ID_BYTES,
     PACKET_BYTES_MAX,
     PACKET_HEADER_BYTES,
     BinlogGatherer,
@@ -25,16 +26,19 @@ from tidegate.decode.binlog_gatherer import (
     moves,
     raw_map,
 )
-from tidegate.decode.binlog_gtid import MariadbBegin
+from tidegate.decode.binlog_gtid import MariadbBegin, MysqlBegin
 from tidegate.decode.binlog_reading import Way
 from tidegate.decode.binlog_rows import Rows
 from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.fault import Contradiction, Fault
 from tidegate.decode.gatherer import BYTES_MAX, Buffer, Limits, Log, Mode, Net, check_start
+from tidegate.decode.gtid import MariadbGtid, MysqlGtid
 from tidegate.decode.kept import Gathered, Refusal
 from tidegate.model.change import Op, Row
 
 _QUERY, _XID, _TABLE_MAP, _GTID = 2, 16, 19, 162
+_GTIDS = frozenset({_GTID, 33, 34, 42})
+_TAG_MAX = 32
 _COMPRESSED = 166
 
 
@@ -87,7 +91,7 @@ class PlainBinlogGatherer(BinlogGatherer):
             behind, event = found
             halt: _Halt | None = _OTHER
             if event is not None:
-                if self._open is None and event[4:5] == bytes([_GTID]):
+                if self._open is None and event[4:5] and event[4] in _GTIDS:
                     scanned = self._scan(view, at, limits)
                     if scanned is _Scan.WAIT:
                         break
@@ -158,23 +162,30 @@ class PlainBinlogGatherer(BinlogGatherer):
     def _scan(self, view: memoryview, at: int, limits: Limits) -> _Scan:
         """Whether the transaction that begins here has nothing but rows; not before it is whole, or too large to wait
         for."""
-        first = at
+        first, mysql = at, False
         while (found := _packet(view, at)) is not None:
             behind, event = found
             if event is None or not _sound(event):
                 return _Scan.ORDINARY  # as far as here; then it is another's
             kind = event[4]
-            if kind == _XID or (kind == _QUERY and self._commits(event)):
+            if kind == _XID or (kind == _QUERY and self._says(event, "COMMIT")):
                 return _Scan.ORDINARY
-            if not ((kind == _GTID and at == first) or kind == _TABLE_MAP or kind in PASSED_OVER or _is_rows(kind)):
+            if kind in _GTIDS and at == first:
+                mysql = kind != _GTID
+            elif not (
+                kind == _TABLE_MAP
+                or kind in PASSED_OVER
+                or _is_rows(kind)
+                or (mysql and kind == _QUERY and self._says(event, "BEGIN"))
+            ):
                 return _Scan.ODD
             at = behind
         return _Scan.ORDINARY if len(view) - first >= limits.bytes_max else _Scan.WAIT
 
-    def _commits(self, event: bytes) -> bool:
+    def _says(self, event: bytes, statement: str) -> bool:
         end = len(event) - CHECKSUM_BYTES * self._checksums
         try:
-            return binlog_event.query(Cursor(event, "", HEADER_BYTES, end)).statement == "COMMIT"
+            return binlog_event.query(Cursor(event, "", HEADER_BYTES, end)).statement == statement
         except Malformed:
             return False
 
@@ -182,6 +193,8 @@ class PlainBinlogGatherer(BinlogGatherer):
         """None: go on."""
         if not _sound(event):
             return _OTHER
+        if event[4] == _TABLE_MAP:
+            return self._activate(event)
         format = FormatDescription("", True, self._checksums, b"")
         try:
             header, body = BinlogDecoder.amid(format, self.active()).decode(event)
@@ -193,8 +206,11 @@ class PlainBinlogGatherer(BinlogGatherer):
         elif isinstance(body, MariadbBegin):
             if self._open is not None or body.standalone or body.ddl or body.prepares or body.completes:
                 return _OTHER
-            self._open = Transaction(self._transactions, self._offset, 0, body.gtid, header.at_s, 0)
-            self._transactions += 1
+            self._enter(body.gtid, header.at_s)
+        elif isinstance(body, MysqlBegin):
+            if self._open is not None or (body.gtid is not None and len(body.gtid.source[1].encode()) > _TAG_MAX):
+                return _OTHER
+            self._enter(body.gtid, header.at_s)
         elif self._open is None:
             return _OTHER
         elif isinstance(body, Rows) and _is_rows(header.kind):
@@ -203,11 +219,8 @@ class PlainBinlogGatherer(BinlogGatherer):
                 return halt
             if body.ends_statement:
                 self._active = {}
-        elif isinstance(body, TableMap):
-            number = self._known.get(raw_map(event, checksums=self._checksums))
-            if number is None:
-                return _OTHER
-            self._active[body.table_id] = number
+        elif isinstance(body, Query) and body.statement == "BEGIN" and not isinstance(self._open.gtid, MariadbGtid):
+            pass
         elif isinstance(body, Commit) or (isinstance(body, Query) and header.kind == _QUERY):
             if isinstance(body, Query) and body.statement != "COMMIT":
                 return _OTHER
@@ -218,6 +231,24 @@ class PlainBinlogGatherer(BinlogGatherer):
         else:
             return _OTHER
         self._move(header.end)
+        return None
+
+    def _enter(self, gtid: MariadbGtid | MysqlGtid | None, at_s: int) -> None:
+        self._open = Transaction(self._transactions, self._offset, 0, gtid, at_s, 0)
+        self._transactions += 1
+
+    def _activate(self, event: bytes) -> _Halt | None:
+        """A table's map is compared and not read: it means what was said of it."""
+        number = self._known.get(raw_map(event, checksums=self._checksums))
+        try:
+            if self._checksums:
+                verify(event, "table map")
+        except Malformed:
+            return _OTHER
+        if self._open is None or number is None:
+            return _OTHER
+        self._active[int.from_bytes(event[HEADER_BYTES : HEADER_BYTES + ID_BYTES], "little")] = number
+        self._move(int.from_bytes(event[13:17], "little"))
         return None
 
     def _rows(self, rows: Rows, kind: int, size_bytes: int, limits: Limits) -> _Halt | None:

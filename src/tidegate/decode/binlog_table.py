@@ -103,6 +103,9 @@ _LABELLED = frozenset({Type.ENUM, Type.SET})
 _OLD_TIMES = frozenset({Type.TIMESTAMP, Type.TIME, Type.DATETIME})
 
 
+_COLUMN_NAMES = 4
+
+
 def table_map(cursor: Cursor, id_size: int, mariadb: bool) -> TableMap:
     """The body of a table map event. Raises `Malformed`; `Refused` for a column's type or character set."""
     table_id = cursor.unsigned(id_size)
@@ -112,7 +115,13 @@ def table_map(cursor: Cursor, id_size: int, mariadb: bool) -> TableMap:
     types = cursor.take(count)
     metadata = cursor.part(cursor.packed(), "column metadata")
     nulls = int.from_bytes(cursor.take((count + 7) // 8), "little")
-    columns = [_column(metadata, code, bool(nulls >> at & 1), mariadb) for at, code in enumerate(types)]
+    columns: list[Column] = []
+    for code in types:
+        try:
+            columns.append(_column(metadata, code, bool(nulls >> len(columns) & 1), mariadb))
+        except Refused as refused:
+            which = _called(cursor, len(columns))
+            raise Refused(f"column {which} of {schema}.{name}: {refused.detail}", refused.advice) from None
     metadata.done()
     key: tuple[tuple[int, int], ...] | None = None
     labelled: list[tuple[Type, Cursor]] = []
@@ -131,6 +140,17 @@ def table_map(cursor: Cursor, id_size: int, mariadb: bool) -> TableMap:
     return TableMap(table_id, schema, name, tuple(columns), key)
 
 
+def _called(cursor: Cursor, at: int) -> str:
+    """What the fields at the cursor call a column; else its number, from 1 on."""
+    while cursor.left():
+        kind = cursor.unsigned(1)
+        field = cursor.part(cursor.packed(), f"metadata field {kind}")
+        names = [field.text(field.packed_bytes()) for _ in range(at + 1 if kind == _COLUMN_NAMES else 0)]
+        if names:
+            return names[-1]
+    return f"number {at + 1}"
+
+
 def _name(cursor: Cursor) -> str:
     name = cursor.text(cursor.take(cursor.unsigned(1)))
     if cursor.unsigned(1):
@@ -142,7 +162,7 @@ def _column(metadata: Cursor, code: int, nullable: bool, mariadb: bool) -> Colum
     try:
         type_ = Type(code)
     except ValueError:
-        raise Refused(f"column type {code} is not known", "Leave the table out, or change the column's type") from None
+        raise Refused(f"its type {code} is not known", "Leave the table out, or change the column's type") from None
     size, decimals = 0, 0
     if type_ in (Type.VARCHAR, Type.VARCHAR_COMPRESSED):
         size = metadata.unsigned(2)
@@ -169,7 +189,7 @@ def _column(metadata: Cursor, code: int, nullable: bool, mariadb: bool) -> Colum
         if size != (4 if type_ is Type.FLOAT else 8):
             raise metadata.malformed("a float of an unknown size")
     elif type_ in (Type.DECIMAL_OLD, Type.TYPED_ARRAY):
-        raise Refused(f"column type {type_.name} cannot be read", "Leave the table out, or change the column's type")
+        raise Refused(f"its type {type_.name} cannot be read", "Leave the table out, or change the column's type")
     # MariaDB writes these old types for any number of decimals and does not tell how many.
     return Column(type_, size, None if mariadb and type_ in _OLD_TIMES else decimals, nullable)
 
@@ -204,7 +224,7 @@ def _optional(columns: list[Column], field: Cursor, kind: int, mariadb: bool) ->
         places = [at for at, column in enumerate(columns) if column.type in types]
         for at, collation in zip(places, _collations(field, kind in (2, 10), len(places)), strict=True):
             columns[at] = columns[at]._replace(collation=collation)
-    elif kind == 4:
+    elif kind == _COLUMN_NAMES:
         for at, column in enumerate(columns):
             columns[at] = column._replace(name=field.text(field.packed_bytes()))
     elif kind == 7:

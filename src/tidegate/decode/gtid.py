@@ -85,6 +85,9 @@ class MysqlGtid(NamedTuple):
         return f"{':'.join(filter(None, self.source))}:{self.sequence}"
 
 
+Gtid: TypeAlias = "MariadbGtid | MysqlGtid"
+
+
 @dataclass(frozen=True, slots=True)
 class MysqlGtidSet:
     """A set of transactions: of each source, in order, disjoint intervals that do not touch, in order."""

@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 5
+INTERFACE = 6
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value

@@ -15,7 +15,6 @@ from tidegate.engine.state import LINEAGE, SOURCE, TASK, Entries, RunState, rest
 from tidegate.engine.unlogged import first_look
 from tidegate.errors import (
     ObjectMissing,
-    PositionLost,
     SourceIdentityChanged,
     SourceTableRemade,
     TargetPositionMismatch,
@@ -25,6 +24,7 @@ from tidegate.errors import (
 from tidegate.faultpoint import crossing
 from tidegate.model.position import Position
 from tidegate.model.schema import TableName, TableSchema
+from tidegate.model.start import StartSpec
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Opened:
 
 
 def open_run(
-    plan: TablePlan, source: Source, target: Target, *, start: str | None, snapshot_position: str | None
+    plan: TablePlan, source: Source, target: Target, *, start: StartSpec | None, snapshot_position: str | None
 ) -> Opened:
     """Take the run over at the target (I5), then begin or resume it. `start` is where a run without a full copy begins;
     `snapshot_position` is the newest snapshot's. Raises what makes either impossible."""
@@ -50,7 +50,7 @@ def open_run(
     return _begin(plan, source, target, start)
 
 
-def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -> Opened:
+def _begin(plan: TablePlan, source: Source, target: Target, start: StartSpec | None) -> Opened:
     """The log first, then where the copy starts; both stored in one write. Died before it: the next worker begins
     again, and the source replaces what this one left."""
     schemas = plan.resolve(source)
@@ -58,10 +58,7 @@ def _begin(plan: TablePlan, source: Source, target: Target, start: str | None) -
     position = source.begin(plan.run, [schema.name for schema in schemas])
     crossing("run.begun")
     if start is not None:
-        wanted = source.parse_position(start)
-        if wanted < position:
-            raise PositionLost(f"the log before {position} was not kept for this run; {wanted} was asked for")
-        position = wanted
+        position = source.start_at(start)
     state = RunState()
     entries: Entries = {SOURCE: json.dumps(source.identity()), LINEAGE: source.lineage(), TASK: plan.shape()}
     for schema in schemas:

@@ -23,6 +23,7 @@ from tidegate.faultpoint import crossing
 from tidegate.model.change import LogPart
 from tidegate.model.position import Position
 from tidegate.model.schema import TableName
+from tidegate.model.start import StartSpec
 
 SNAPSHOT_DEADLINE_S = 60.0
 SNAPSHOT_WHEN_SHORT_S = 2.0
@@ -42,7 +43,7 @@ class Pipeline:
         desk: Desk,
         gauges: Gauges,
         *,
-        start: str | None = None,
+        start: StartSpec | None = None,
         snapshot_position: str | None = None,
     ) -> None:
         self._plan = plan

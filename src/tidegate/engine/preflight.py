@@ -126,6 +126,8 @@ def _table_refusals(spec: TaskSpec, reads: Source, writes: Target, task_key: str
     schemas, refused = plan.refusals(reads)
     if refused:
         return refused
+    if spec.source.start is not None:
+        reads.start_at(spec.source.start)
     places = [plan.place(schema) for schema in schemas]
     if reads.identity() == writes.identity():
         refused += _loops(plan, schemas, places)

@@ -119,6 +119,30 @@ class PositionLost(SourceError):
     )
 
 
+class SourceStartUnsupported(SourceError):
+    code, title = "source.start_unsupported", "The source cannot begin at a place of its past"
+    advice = (
+        "Leave the start out, so that the run begins at the log's end; or read full+incremental, which copies the rows "
+        "that are there first."
+    )
+
+
+class SourceStartUnknown(SourceError):
+    code, title = "source.start_unknown", "The source's log has no such place to begin at"
+    advice = (
+        "Give a position of this very server's log that lies between two transactions, as the sentence says, or a time "
+        "that is not in the future."
+    )
+
+
+class SourceStartPurged(SourceError):
+    code, status, title = "source.start_purged", 409, "The source no longer keeps the log that a run is to begin in"
+    advice = (
+        "Begin at a place or time that the source still has, which the sentence names; or read full+incremental, which "
+        "copies the rows that are there first."
+    )
+
+
 class SourceTableRemade(PositionLost):
     code, title = "source.table_remade", "A table's changes do not come to the run any more"
     advice = (

@@ -31,6 +31,7 @@ from tidegate.model.document import load_document
 from tidegate.model.mode import ReadMode, WriteMode
 from tidegate.model.pattern import Patience, TooSlow
 from tidegate.model.schema import TableName
+from tidegate.model.start import StartSpec
 
 NAME_MAX = 100
 NAME_PATTERN = rf"^\w{{1,{NAME_MAX}}}$"
@@ -190,6 +191,10 @@ class SourceSpec(_Part):
         description="Tables as schema.table, or regular expressions that match a whole schema.table."
     )
     read: ReadMode = Field(default=ReadMode.FULL_INCREMENTAL, description="What a run reads unless Run says otherwise.")
+    start: StartSpec | None = Field(
+        default=None,
+        description="With read: incremental, where a run begins; left out: at the end of the log.",
+    )
 
 
 class StampSpec(_Part):
@@ -283,6 +288,8 @@ class TaskSpec(_Part):
             raise ValueError("kind: sharded tasks are not built yet; use whole_database or single_table")
         if self.kind is TaskKind.SINGLE_TABLE and len(self.source.tables) != 1:
             raise ValueError("source.tables: a single_table task names exactly one table")
+        if self.source.start is not None and self.source.read is not ReadMode.INCREMENTAL:
+            raise ValueError("source.start: a run that copies the rows first begins where the copy begins")
         return self
 
     def definition(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from tidegate.errors import Invalid, NoSnapshot, StaleVersion, StoreUnavailable, TaskInvalid, TidegateError
 from tidegate.model.lifecycle import COMMANDS, Held, IllegalMove, next_state, refused
 from tidegate.model.mode import ReadMode
+from tidegate.model.start import start_of
 from tidegate.model.task import TaskSpec, parse_task
 from tidegate.server import costs
 from tidegate.server.costs import Found, offer_views
@@ -162,19 +163,24 @@ def demand_legal(now_in: Situation, name: str) -> None:
 
 
 def _reading(spec: TaskSpec, asked: Asked) -> TaskSpec:
-    """The definition with the read mode that was asked for in place of its own."""
-    read = ReadMode((asked.start or {}).get("read", spec.source.read))
-    return spec.model_copy(update={"source": spec.source.model_copy(update={"read": read})})
+    """The definition with what was asked for in place of its own read mode and start."""
+    asked_start = asked.start or {}
+    read = ReadMode(asked_start.get("read", spec.source.read))
+    start = start_of(asked_start.get("position"), asked_start.get("time"))
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"read": read, "start": start})})
 
 
 def _start_point(spec: TaskSpec, start: Mapping[str, Any] | None) -> dict[str, Any]:
     """Raises `Invalid` for unknown fields, `TaskInvalid` for a start that means nothing."""
     given = dict(start or {})
-    read, position = given.pop("read", None) or spec.source.read.value, given.pop("position", None)
+    read = given.pop("read", None) or spec.source.read.value
+    begins = start_of(given.pop("position", None), given.pop("time", None))
     if given:
         raise Invalid(f"start: there is no field {', '.join(sorted(given))}")
     if read not in list(ReadMode):
         raise Invalid(f"start.read: must be one of {', '.join(ReadMode)}")
-    if position is not None and read != ReadMode.INCREMENTAL.value:
-        raise TaskInvalid("start.position: a run that copies the rows first begins where the copy begins")
-    return {"read": read, "position": position}
+    if begins is not None and read != ReadMode.INCREMENTAL.value:
+        raise TaskInvalid("start: a run that copies the rows first begins where the copy begins")
+    if begins is None and read == ReadMode.INCREMENTAL.value:
+        begins = spec.source.start
+    return {"read": read, **(begins.said() if begins is not None else {"position": None, "time": None})}

@@ -152,7 +152,7 @@ class Operations(Gate):
         the task is in its Operating step; the reconciler does the rest.
 
         `version` makes it conditional on nobody having changed the task since. `start` is for `run`: `{read:
-        "full+incremental"|"incremental", position: str|None}`, by default what the definition says.
+        "full+incremental"|"incremental", position: str|None, time: str|None}`, by default what the definition says.
 
         Raises `CommandRefused` (facts `state`, `status`, `version`, `offers`), `StaleVersion` (the same facts),
         `NoUnits`, `ObjectMissing`, for `run` what `check_task` finds, for `continue` what `check_continue` finds

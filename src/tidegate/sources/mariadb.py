@@ -17,10 +17,11 @@ from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.mariadb import MariadbConfig, place, quote
 from tidegate.connect.myassembly import Followed
 from tidegate.connect.mychunk import MyChunk, MyInstant
+from tidegate.connect.myfiles import begun_at
 from tidegate.connect.myposition import MyPosition, MySnapshot, Place
 from tidegate.connect.myreplication import MyLog
 from tidegate.connect.mysession import bytes_behind, file_sizes, global_setting, gtids_at, log_end
-from tidegate.connect.mystream import begun_at
+from tidegate.connect.mystart import Starts
 from tidegate.connect.myview import MySourceView
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Retentions, Source, SourceView
 from tidegate.connect.target import KeyRange
@@ -28,6 +29,7 @@ from tidegate.decode.gtid import MariadbPosition
 from tidegate.errors import PositionLost, SourceTableUnknown, SourceUnreachable
 from tidegate.model.position import Position
 from tidegate.model.schema import DataType, TableName, TableSchema
+from tidegate.model.start import StartSpec
 
 FENCE_DEADLINE_S = 150.0
 _IDS = 1_000_000_000
@@ -117,6 +119,9 @@ class MariadbSource(Source):
         self._followed.replace(*tables)
         # What was prepared while others were waited for may be decided later: its rows are read again.
         return MyPosition(end, self._gtids(end), prepared=start if waited else None)
+
+    def start_at(self, start: StartSpec) -> MyPosition:
+        return Starts(self._query, self.config).find(start, log_end(self._query).place)
 
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
         self._known(tables)

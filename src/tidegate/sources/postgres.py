@@ -32,12 +32,14 @@ from tidegate.errors import (
     SourcePrivilegeMissing,
     SourceSlotBusy,
     SourceStandby,
+    SourceStartUnsupported,
     SourceTableUnknown,
     SourceUnreachable,
     TaskInvalid,
 )
 from tidegate.model.position import Position
 from tidegate.model.schema import DataType, TableName, TableSchema
+from tidegate.model.start import StartSpec
 
 FENCE_DEADLINE_S = 150.0
 SLOT_FREE_DEADLINE_S = 20.0
@@ -131,6 +133,11 @@ class PostgresSource(Source):
         return PgSnapshot(text)
 
     # --- a run's slot and publication ---
+
+    def start_at(self, start: StartSpec) -> PgPosition:
+        raise SourceStartUnsupported(
+            f"PostgreSQL keeps its log for a run only from when the run's slot is made, and so nothing from {start} on"
+        )
 
     def begin(self, run: str, tables: Sequence[TableName]) -> PgPosition:
         self.end(run)

@@ -36,6 +36,7 @@ from tidegate.model.folders import demand_within
 from tidegate.model.measured import TableState
 from tidegate.model.problem import problem
 from tidegate.model.process import started
+from tidegate.model.start import StartSpec, start_of
 from tidegate.model.task import parse_task
 from tidegate.worker.inquiry import inquiry
 from tidegate.worker.link import Link
@@ -177,9 +178,10 @@ class Agent:
         log.info("run.begins", run=plan.run, epoch=plan.epoch, task=spec.task, version=given["task"]["version"])
         log.info("run.decodes", how=str(decoder))
         patient = given.get("state") == "running"
-        return self._attempts(plan, source, target, start.get("position"), patient)
+        begins = start_of(start.get("position"), start.get("time"))
+        return self._attempts(plan, source, target, begins, patient)
 
-    def _attempts(self, plan: TablePlan, source: Source, target: Target, start: str | None, patient: bool) -> int:
+    def _attempts(self, plan: TablePlan, source: Source, target: Target, start: StartSpec | None, patient: bool) -> int:
         backoff_s = BACKOFF_FIRST_S
         opens_until = math.inf if patient else time.monotonic() + OPENING_PATIENCE_S
         while True:

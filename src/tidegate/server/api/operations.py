@@ -58,6 +58,9 @@ EventName = Annotated[str, Field(min_length=1, max_length=50)]
 class StartPoint(Body):
     read: ReadMode | None = Field(default=None, strict=False, description="Instead of what the definition says.")
     position: str | None = Field(default=None, max_length=1000, description="Where the source's log is read from.")
+    time: AwareDatetime | None = Field(
+        default=None, description="The earliest instant whose changes are wanted, with its zone; instead of a position."
+    )
 
 
 class Command(Body):
@@ -177,12 +180,15 @@ def preview_command(
     project: Project = "default",
     read: Annotated[ReadMode | None, Query(description="For `run` only, as in the command's `start`.")] = None,
     position: Annotated[str | None, Query(max_length=1000, description="For `run` only, likewise.")] = None,
+    time: Annotated[AwareDatetime | None, Query(description="For `run` only, likewise.")] = None,
 ) -> PreviewView:
     """What the command would do now: whether it is allowed, what is kept, discarded and read again. Nothing is changed.
     It makes the very checks of the command, which may take seconds."""
     if command not in COMMANDS:
         raise NotFound(f"there is no command {command}; commands are {', '.join(COMMANDS)}")
-    start = {name: str(given) for name, given in (("read", read), ("position", position)) if given is not None}
+    began = time.isoformat() if time is not None else None
+    given = (("read", read), ("position", position), ("time", began))
+    start = {name: str(value) for name, value in given if value is not None}
     number = control.task_id(task, project=project)
     found = control.preview(number, command, start=start or None)
     locked = control.locked_for(number, actor=who.actor) if command == "submit" else None

@@ -94,6 +94,11 @@ def _text(place: Place, name: str, *path: str, says: str) -> Setting:
     return Setting(place, name, path, str, str, says)
 
 
+def _optional(name: str, *path: str, says: str) -> Setting:
+    says = f"{says} Empty: none."
+    return Setting(Place.INPUT, name, path, lambda value: value or "", lambda text: text or None, says)
+
+
 def _number(place: Place, name: str, *path: str, says: str) -> Setting:
     return Setting(place, name, path, str, _number_read, says)
 
@@ -115,6 +120,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         startup_read,
         "INIT: the existing rows and then the log; LATEST: only the log.",
     ),
+    _optional("StartPosition", "source", "start", "position", says="With LATEST: where in the log a run begins."),
+    _optional("StartTime", "source", "start", "time", says="Likewise by time, such as 2026-11-01T00:00:00Z."),
     _text(Place.OUTPUT, "WriteMode", "target", "write", says="append or upsert."),
     _text(Place.OUTPUT, "SchemaName", "target", "schema", says="Naming pattern, such as ${schema_name_di_src}."),
     _text(Place.OUTPUT, "TableName", "target", "table", says="Naming pattern, such as ods_${table_name_di_src}."),
@@ -262,6 +269,8 @@ def _put(document: dict[str, Any], place: Place, config: Mapping[str, str]) -> N
             value = setting.read(text)
         except ValueError as error:
             raise Declined(codes.VALUE, f"the Config of the {place}: {name} {error}") from None
+        if value is None:
+            continue
         part = document
         for step in setting.path[:-1]:
             part = part.setdefault(step, {})
@@ -321,7 +330,7 @@ def _config(definition: Mapping[str, Any], place: Place) -> dict[str, str]:
         if setting.place is place:
             value: Any = definition
             for step in setting.path:
-                value = value[step]
+                value = None if value is None else value[step]
             found[setting.name] = setting.told(value)
     return found
 

@@ -201,8 +201,11 @@ def command_of(event: str | None, known: Mapping[str, str]) -> str:
     return known[said]
 
 
+_STARTS = {"StartPosition": "position", "Position": "position", "StartTime": "time"}
+
+
 def start_of(settings: Fields | None) -> dict[str, str] | None:
-    """`StartupMode` and `Position` in place of what the definition says; a point in time no source can begin at."""
+    """`StartupMode`, and `StartPosition` (also `Position`) or `StartTime`, in place of what the definition says."""
     found = texts(settings, "ExtConfig")
     start: dict[str, str] = {}
     for name, value in found.items():
@@ -211,10 +214,10 @@ def start_of(settings: Fields | None) -> dict[str, str] | None:
                 start["read"] = startup_read(value)
             except ValueError as error:
                 raise Declined(codes.VALUE, f"ExtConfig: StartupMode {error}") from None
-        elif name == "Position":
-            start["position"] = value
+        elif name in _STARTS:
+            start[_STARTS[name]] = value
         else:
-            raise Declined(codes.VALUE, f"ExtConfig: there is no {name}; a run begins by StartupMode and Position")
+            raise Declined(codes.VALUE, f"ExtConfig: there is no {name}; there are StartupMode, {', '.join(_STARTS)}")
     return start or None
 
 

@@ -45,11 +45,11 @@ class Calls(Asking):
         found: list[s.OfferView] = self.ask("GET", address_of("/api/v1/tasks/{task}/offers", task=task), query={"project": project})
         return found
 
-    def preview_command(self, task: str, command: Literal["submit", "run", "pause", "force-pause", "continue", "stop", "remove"], *, project: str | None = None, read: s.ReadMode | None = None, position: str | None = None) -> s.PreviewView:
+    def preview_command(self, task: str, command: Literal["submit", "run", "pause", "force-pause", "continue", "stop", "remove"], *, project: str | None = None, read: s.ReadMode | None = None, position: str | None = None, time: str | None = None) -> s.PreviewView:
         """What the command would do now: whether it is allowed, what is kept, discarded and read again. Nothing is changed.
         It makes the very checks of the command, which may take seconds.
         """
-        found: s.PreviewView = self.ask("GET", address_of("/api/v1/tasks/{task}/operations/{command}/preview", task=task, command=command), query={"project": project, "read": read, "position": position})
+        found: s.PreviewView = self.ask("GET", address_of("/api/v1/tasks/{task}/operations/{command}/preview", task=task, command=command), query={"project": project, "read": read, "position": position, "time": time})
         return found
 
     def list_runs(self, task: str, *, project: str | None = None) -> list[s.RunView]:
@@ -441,8 +441,8 @@ class Calls(Asking):
         self.ask("DELETE", address_of("/api/v1/users/{name}", name=name))
 
     def set_password(self, name: str, body: s.NewPassword) -> None:
-        """Set another password: one's own, with the present one, or anybody's as an administrator. Log-ins with the one
-        before are over.
+        """Set another password: one's own, with the present one, or anybody's as an administrator, which ends tokens and
+        access keys as well. Log-ins with the one before are over.
         """
         self.ask("PUT", address_of("/api/v1/users/{name}/password", name=name), body=body)
 
@@ -485,7 +485,9 @@ class Calls(Asking):
         return found
 
     def verify_audit(self, *, expect: str | None = None) -> s.AuditCheck:
-        """Go through the whole log: whether any entry was changed, taken out or moved since it was written."""
+        """Go through the whole log: whether any entry was changed, taken out or moved since it was written, and
+        whether it has the last one that the server noted outside the store.
+        """
         found: s.AuditCheck = self.ask("GET", address_of("/api/v1/audit/verify"), query={"expect": expect})
         return found
 

@@ -112,12 +112,14 @@ class AppliesTo(TypedDict):
 
 class AuditCheck(TypedDict):
     """Whether the log is as it was written. `head` names its last entry: noted elsewhere and given to a later check, it
-    also shows whether the log was made anew by somebody who has the server's key.
+    also shows whether the log was made anew by somebody who has the server's key. `noted` is the number of the entry
+    that the server noted last outside the store, and that the log was found to have or not to have; None: nothing.
     """
     ok: bool
     entries: int
     head: str
     wrong: str
+    noted: int | None
 
 class AuditEntryView(TypedDict):
     """`mac` is the entry's mark, over itself and the one before it."""
@@ -131,6 +133,7 @@ class AuditEntryView(TypedDict):
     project: str
     outcome: str
     code: str
+    detail: str
     mac: str
 
 class Batch(TypedDict):
@@ -453,6 +456,7 @@ class NewOwner(TypedDict):
 class NewPassword(TypedDict):
     password: str
     present: NotRequired[str | None]
+    end_credentials: NotRequired[bool]
 
 class NewProject(TypedDict):
     name: str
@@ -627,10 +631,13 @@ class ProgressView(TypedDict):
     bottleneck: VerdictView
 
 class ProjectGrant(TypedDict):
-    """What somebody may do in a project. `role` is None for who may do so without being a member."""
+    """What somebody may do in a project. `role` is None for who may do so without being a member; `commands` are those
+    that they may give to its tasks.
+    """
     project: str
     role: str | None
     permissions: list[str]
+    commands: list[str]
 
 class ProjectView(TypedDict):
     id: int
@@ -765,6 +772,7 @@ class SourceSpec(TypedDict):
     data_source: str
     tables: list[str]
     read: NotRequired[ReadMode]
+    start: NotRequired[StartSpec | None]
 
 class SourceTableView(TypedDict):
     """A table of the source; `target` is where it would go, None for one that is not taken, or has no place."""
@@ -802,6 +810,12 @@ class StampSpec(TypedDict):
 class StartPoint(TypedDict):
     read: NotRequired[ReadMode | None]
     position: NotRequired[str | None]
+    time: NotRequired[str | None]
+
+class StartSpec(TypedDict):
+    """A position, or a point in time."""
+    position: NotRequired[str | None]
+    time: NotRequired[str | None]
 
 class Submission(TypedDict):
     version: NotRequired[int | None]

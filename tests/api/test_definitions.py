@@ -246,6 +246,13 @@ def test_run_takes_a_start_point_that_means_something(stocked: Api, start: dict[
     assert stocked.ask("GET", "/tasks/shop_to_lake")["task"]["status"] == expected
 
 
+def test_a_preview_takes_the_start_of_the_run(stocked: Api) -> None:
+    stocked.ask("POST", "/tasks/shop_to_lake/submit")
+    asked = "/tasks/shop_to_lake/operations/run/preview?read=incremental&time="
+    assert stocked.ask("GET", f"{asked}2026-11-01T00:00:00Z")["allowed"]
+    stocked.ask("GET", f"{asked}yesterday", expect=422)
+
+
 def test_ops_are_filtered_sorted_and_paged(stocked: Api) -> None:
     for name in ("b_two", "a_one", "c_three"):
         stocked.ask("POST", "/tasks", expect=201, json=definition(name))

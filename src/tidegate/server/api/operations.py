@@ -59,7 +59,9 @@ class StartPoint(Body):
     read: ReadMode | None = Field(default=None, strict=False, description="Instead of what the definition says.")
     position: str | None = Field(default=None, max_length=1000, description="Where the source's log is read from.")
     time: AwareDatetime | None = Field(
-        default=None, description="The earliest instant whose changes are wanted, with its zone; instead of a position."
+        default=None,
+        strict=False,
+        description="The earliest instant whose changes are wanted, with its zone; instead of a position.",
     )
 
 

@@ -7,7 +7,7 @@ import { useTranslation } from "react-i18next";
 import { api, ask, asProblem, problemOf, type Schemas } from "../api/client";
 import * as queries from "../api/queries";
 import { useFormat } from "../manner";
-import { useMay } from "../session/may";
+import { useMay } from "../session/useMay";
 import { ProblemBox } from "./ProblemBox";
 
 export type Rule = Schemas["AlertRuleView"];

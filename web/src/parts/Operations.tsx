@@ -9,7 +9,7 @@ import { useTranslation } from "react-i18next";
 import { api, ask, asProblem, type Offer, type Preview, problemOf, type Task } from "../api/client";
 import * as queries from "../api/queries";
 import { useFormat } from "../manner";
-import { useMay } from "../session/may";
+import { useMay } from "../session/useMay";
 import { Icon, isIcon } from "./Icon";
 import { ProblemBox } from "./ProblemBox";
 

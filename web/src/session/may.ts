@@ -1,9 +1,6 @@
 // What this person may do, by the server's word: what they may not is not offered to them.
 
-import { useQuery } from "@tanstack/react-query";
-import { useMemo, useRef } from "react";
 import type { Session } from "../api/client";
-import * as queries from "../api/queries";
 
 export interface May {
   /** Whether they hold the permission there; without a project: anywhere. */
@@ -28,13 +25,4 @@ export function mayOf(session: Session | null | undefined): May {
     },
     projects: [...grants.keys()],
   };
-}
-
-/** While nobody is logged in the page stays as it was under the log-in. */
-export function useMay(): May {
-  const session = useQuery(queries.session()).data;
-  const kept = useRef(session);
-  if (session) kept.current = session;
-  const known = kept.current;
-  return useMemo(() => mayOf(known), [known]);
 }

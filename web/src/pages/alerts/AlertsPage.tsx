@@ -12,7 +12,7 @@ import { Icon } from "../../parts/Icon";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { DEFAULT_PROJECT, ProjectPicker } from "../../parts/Project";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { Channels } from "./Channels";
 import { RuleDialog } from "./RuleDialog";
 import { ALERT_TABS, type AlertSearch, SEVERITIES } from "./search";

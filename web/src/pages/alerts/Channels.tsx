@@ -9,7 +9,7 @@ import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { MASK } from "../../parts/SchemaForm";
 import { useTell } from "../../parts/told";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 
 type Channel = Schemas["AlertChannelView"];
 const KINDS = ["webhook", "apprise"] as const;

@@ -10,7 +10,7 @@ import { useFormat } from "../../manner";
 import { Icon } from "../../parts/Icon";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { type AuditSearch, asked, OUTCOMES, WITHIN } from "./search";
 import { Verify } from "./Verify";
 

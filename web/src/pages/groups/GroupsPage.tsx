@@ -11,7 +11,7 @@ import { Meter } from "../../parts/Meter";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { useTell } from "../../parts/told";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 
 type ResourceGroup = Schemas["GroupView"];
 type Doing = { what: "edit" | "delete"; group: ResourceGroup } | { what: "new" } | null;

@@ -5,7 +5,7 @@ import type { Task } from "../../api/client";
 import * as queries from "../../api/queries";
 import { Icon, isIcon } from "../../parts/Icon";
 import { TONES, useCommandName } from "../../parts/Operations";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 
 export const OWNER = "change-owner";
 /** As many as one batch takes. */

@@ -12,7 +12,7 @@ import { Icon } from "../../parts/Icon";
 import { type Asked, OperationDialog, OperationMenu } from "../../parts/Operations";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { StatusWord } from "../../parts/Status";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { BatchDialog } from "./Batch";
 import { BATCH_MOST, BatchButtons } from "./BatchButtons";
 import { COLUMNS, type Column, TaskName } from "./columns";

@@ -8,7 +8,7 @@ import { api, ask, problemOf, type Schemas } from "../../api/client";
 import * as queries from "../../api/queries";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 
 type Wish = Schemas["TokenWish"];
 const DAYS = 90;

@@ -9,7 +9,7 @@ import { Confirm } from "../../parts/Confirm";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { useTell } from "../../parts/told";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { usePermissionWords } from "./words";
 
 type Member = Schemas["MemberView"];

@@ -3,7 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { useTranslation } from "react-i18next";
 import { Page } from "../../parts/Page";
 import { DEFAULT_PROJECT, ProjectPicker } from "../../parts/Project";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { Accounts } from "./Accounts";
 import { Members } from "./Members";
 import { Roles } from "./Roles";

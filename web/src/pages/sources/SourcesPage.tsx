@@ -11,7 +11,7 @@ import { Icon } from "../../parts/Icon";
 import { Page } from "../../parts/Page";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { DEFAULT_PROJECT, ProjectPicker } from "../../parts/Project";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { type Source, SourceDialog } from "./SourceDialog";
 import { TestDialog } from "./TestDialog";
 

@@ -7,7 +7,7 @@ import * as queries from "../../api/queries";
 import { AlertTable, type Rule, RuleTable } from "../../parts/Alerts";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { RuleDialog } from "../alerts/RuleDialog";
 import type { TabProps } from "./TaskPage";
 

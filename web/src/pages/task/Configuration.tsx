@@ -4,7 +4,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../../parts/Icon";
 import { yaml } from "../../parts/yaml";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { EditLock } from "./EditLock";
 import type { TabProps } from "./TaskPage";
 

@@ -10,7 +10,7 @@ import { useFormat } from "../../manner";
 import { Confirm } from "../../parts/Confirm";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 
 /** Beside the task's name, while somebody holds it. */
 export function EditLockSign({ which }: { which: queries.Which }) {

@@ -11,7 +11,7 @@ import { diff } from "../../parts/diff";
 import { Icon } from "../../parts/Icon";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { yaml } from "../../parts/yaml";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import type { TabProps } from "./TaskPage";
 
 /** Snapshots of the present run, all runs, and all submitted versions. */

@@ -10,7 +10,7 @@ import { useFormat } from "../../manner";
 import { type Asked, OperationButtons, OperationDialog, sentence } from "../../parts/Operations";
 import { ProblemBox } from "../../parts/ProblemBox";
 import { pauseFailed, TaskStatus } from "../../parts/Status";
-import { useMay } from "../../session/may";
+import { useMay } from "../../session/useMay";
 import { Alerts } from "./Alerts";
 import { Configuration } from "./Configuration";
 import { EditLockSign } from "./EditLock";

@@ -4,7 +4,6 @@ permission table says, and what whoever asks may do in the project it is about."
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from starlette.types import Scope
 from tidegate.errors import NotFound
 from tidegate.model.permission import BY_COMMAND, COMMAND_NEEDS, ROUTES, TASK_EDIT, VIEW, Need, Where
 from tidegate.model.principal import Principal
-from tidegate.model.task import NAME_PATTERN
+from tidegate.model.task import is_name
 from tidegate.server.control import Control
 from tidegate.server.views import Accepted, GroupView, OfferView, TaskDetail, TaskView
 
@@ -70,11 +69,6 @@ async def _sent(request: Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return held if isinstance(held, dict) else {}
-
-
-def is_name(given: object) -> bool:
-    """Whether it has the form of the names of things."""
-    return isinstance(given, str) and re.fullmatch(NAME_PATTERN.strip("^$"), given) is not None
 
 
 def _decide(request: Request, need: Need, who: Principal, body: dict[str, Any], told: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from starlette.types import Scope
 
 from tidegate.model.permission import LOOKS
 from tidegate.model.principal import Principal
-from tidegate.server.access import ABOUT, PRINCIPAL, is_name
+from tidegate.model.task import is_name
+from tidegate.server.access import ABOUT, PRINCIPAL
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
 from tidegate.server.session import CREDENTIAL, SAFE_METHODS

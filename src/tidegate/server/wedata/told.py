@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.errors import NotFound
 from tidegate.model.permission import ACCOUNT_VIEW, ACTIONS, VIEW
 from tidegate.model.principal import Principal
-from tidegate.server.access import is_name
+from tidegate.model.task import is_name
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
 from tidegate.server.wedata import codes

@@ -4,13 +4,16 @@ terminal."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from tidegate.client.address import Address, address
 from tidegate.client.line import JSON, PREFIX
 from tidegate.client.sync import Client
+from tidegate.errors import TidegateError
+from tidegate.model.problem import error_of, problem
 
 __all__ = ["Address", "Door", "address"]
 
@@ -37,13 +40,25 @@ class Door(Client):
 
     def download(self, file: BinaryIO, *path: str | int, **query: Any) -> int:
         """Write an answer that may be long into the file, as it comes; how many bytes it has."""
-        return self.save(file, _place(path), **query)
+        with self._shown():
+            return self.save(file, _place(path), **query)
 
     def ask(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None, media: str = JSON
     ) -> Any:
-        found = super().ask(method, path, query=query, body=body, media=media)
+        with self._shown():
+            found = super().ask(method, path, query=query, body=body, media=media)
         return _visible(found) if self._for_eyes else found
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """What is refused is shown as well."""
+        try:
+            yield
+        except TidegateError as error:
+            if not self._for_eyes:
+                raise
+            raise error_of(_visible(problem(error))) from error
 
 
 def _place(path: tuple[str | int, ...]) -> str:

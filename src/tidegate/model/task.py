@@ -34,7 +34,8 @@ from tidegate.model.schema import TableName
 from tidegate.model.start import StartSpec
 
 NAME_MAX = 100
-NAME_PATTERN = rf"^\w{{1,{NAME_MAX}}}$"
+NAME_PATTERN = rf"^[\p{{L}}\p{{N}}_]{{1,{NAME_MAX}}}$"
+"""Letters, numbers and underscores of any script; spelled so that it means the same to JSON Schema and here."""
 TABLES_MAX = 1000
 PATTERN_MAX = 500
 
@@ -64,9 +65,14 @@ class WhenShort(StrEnum):
 # --- field types ------------------------------------------------------------------------------------------------
 
 
+def is_name(given: object) -> bool:
+    """Whether it has the form of a thing's name, or of its id."""
+    return isinstance(given, str) and regex.fullmatch(NAME_PATTERN, given) is not None
+
+
 def checked_name(text: str) -> str:
     """Letters of any script, digits and underscores, at most `NAME_MAX`; never digits only, which would be an id."""
-    if not re.fullmatch(NAME_PATTERN.strip("^$"), text) or text.isdigit():
+    if not is_name(text) or text.isdigit():
         raise ValueError(f"must be 1 to {NAME_MAX} letters, digits or underscores, and not digits alone")
     return text
 

@@ -15,8 +15,9 @@ from starlette.types import Scope
 from tidegate.errors import NotFound
 from tidegate.model.permission import BY_COMMAND, COMMAND_NEEDS, ROUTES, TASK_EDIT, VIEW, Need, Where
 from tidegate.model.principal import Principal
+from tidegate.model.task import is_name
 from tidegate.server.control import Control
-from tidegate.server.details import detail_of, is_name
+from tidegate.server.details import detail_of
 from tidegate.server.views import Accepted, GroupView, OfferView, TaskDetail, TaskView
 
 PRINCIPAL = "tidegate.principal"

@@ -42,6 +42,7 @@ from tidegate.server.session import Sessions
 from tidegate.server.wedata.door import WedataDoor
 
 PREFIX = "/api/v1"
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 ABOUT = """\
 Keep a target in step with a source, and operate that.
 
@@ -146,9 +147,18 @@ def _document(app: FastAPI) -> None:
             for path in document["paths"].values():
                 for operation in path.values():
                     _as_problems(operation["responses"])
+                    for parameter in operation.get("parameters", ()):
+                        _without_controls(parameter["schema"])
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _without_controls(schema: dict[str, Any]) -> None:
+    """Say of a text in an address what the guard refuses in each."""
+    for one in (schema, schema.get("items", {}), *schema.get("anyOf", ()), *schema.get("items", {}).get("anyOf", ())):
+        if one.get("type") == "string" and not one.keys() & {"pattern", "enum", "format", "const"}:
+            one["pattern"] = TEXT_PATTERN
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

@@ -6,12 +6,11 @@ form of a name (I8).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate.model.permission import BY_NAME, COMMAND_NEEDS
-from tidegate.model.task import NAME_PATTERN
+from tidegate.model.task import is_name
 
 DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
     "put_member": {"role": "", "permissions": ""},
@@ -28,11 +27,6 @@ DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Fields of what is sent, by the route's name, and what is said of one that is not given; empty: nothing."""
 _WORDS = frozenset((*BY_NAME, *COMMAND_NEEDS))
-
-
-def is_name(given: object) -> bool:
-    """Whether it has the form of the names of things."""
-    return isinstance(given, str) and re.fullmatch(NAME_PATTERN.strip("^$"), given) is not None
 
 
 def detail_of(route: str, body: Mapping[str, Any]) -> str:

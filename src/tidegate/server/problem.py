@@ -68,8 +68,11 @@ def install(app: FastAPI) -> None:
 
 
 def _methods(request: Request) -> list[str]:
-    """What the routes of this address take; Starlette itself names only the first route's."""
+    """What the routes of this address take; Starlette itself names only the first route's. An address with a line of
+    its own in the document takes what that says."""
     paths = request.app.openapi()["paths"]
+    if request.url.path in paths:
+        return sorted(method.upper() for method in paths[request.url.path])
     here = request.url.path.split("/")
 
     def fits(path: str) -> bool:

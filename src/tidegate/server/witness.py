@@ -10,10 +10,10 @@ from starlette.types import Scope
 
 from tidegate.model.permission import LOOKS
 from tidegate.model.principal import Principal
+from tidegate.model.task import is_name
 from tidegate.server.access import ABOUT, PRINCIPAL
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
-from tidegate.server.details import is_name
 from tidegate.server.session import CREDENTIAL, SAFE_METHODS
 from tidegate.store.audit import Entry
 

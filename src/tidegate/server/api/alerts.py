@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from tidegate.model.alert import BY_NAME, RuleSpec, Severity, parse_rule
 from tidegate.model.permission import ALERT_EDIT, VIEW
 from tidegate.model.task import NAME_PATTERN
 from tidegate.server.access import Caller, seen_task
 from tidegate.server.alertviews import AlarmView, AlertChannelView, AlertRuleView, AlertView, Trial
-from tidegate.server.api.shapes import Body, Door, NameInPath, NewName, Project, Version, VersionField
+from tidegate.server.api.shapes import Body, Door, Instant, NameInPath, NewName, Project, Version, VersionField, one_of
 
 router = APIRouter(tags=["alerts"])
 
@@ -184,11 +184,11 @@ def list_alerts(
     task: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Its id, or its name in the project.")] = None,
     rule: Filter = None,
     severity: Severity | None = None,
-    metric: Annotated[str | None, Query(json_schema_extra={"enum": list(BY_NAME)})] = None,
+    metric: Annotated[Annotated[str, one_of(*BY_NAME)] | None, Query(json_schema_extra={"enum": list(BY_NAME)})] = None,
     open_only: Annotated[bool, Query(description="Only those that go on.")] = False,
     keyword: Filter = None,
-    since: Annotated[AwareDatetime | None, Query(description="Fired at this time or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Fired before this time.")] = None,
+    since: Annotated[Instant | None, Query(description="Fired at this time or later.")] = None,
+    until: Annotated[Instant | None, Query(description="Fired before this time.")] = None,
     before: Annotated[int | None, Query(ge=1, le=2**62, description="Only with a smaller id: the next page.")] = None,
     limit: Annotated[int, Query(ge=1, le=ALERTS_MAX)] = 50,
 ) -> list[AlertView]:

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from tidegate.model.permission import AUDIT_VIEW, SERVER_AUDIT
 from tidegate.model.principal import Principal
 from tidegate.model.task import NAME_PATTERN
 from tidegate.server.access import Caller
-from tidegate.server.api.shapes import Door
+from tidegate.server.api.shapes import Door, Instant, one_of
 from tidegate.server.audit import ENTRIES_MAX, OUTCOMES, AuditCheck, AuditEntryView
 from tidegate.server.control import Control
 from tidegate.store.audit import Sought
@@ -31,10 +30,12 @@ def _sought(
     action: Annotated[
         str | None, Query(min_length=1, max_length=100, description="A route's or action's name.")
     ] = None,
-    outcome: Annotated[str | None, Query(json_schema_extra={"enum": list(OUTCOMES)})] = None,
+    outcome: Annotated[
+        Annotated[str, one_of(*OUTCOMES)] | None, Query(json_schema_extra={"enum": list(OUTCOMES)})
+    ] = None,
     address: Annotated[str | None, Query(min_length=1, max_length=100, description="Where it came from.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    since: Annotated[Instant | None, Query(description="From this time on.")] = None,
+    until: Annotated[Instant | None, Query(description="Before this time.")] = None,
 ) -> Sought:
     return Sought(
         _readable(control, who),

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from tidegate.model.measured import TableStatus
 from tidegate.server.api.operations import PAGE_SIZE_MAX, RunFilter
-from tidegate.server.api.shapes import Door, Project, TaskInPath
+from tidegate.server.api.shapes import Door, Instant, Project, TaskInPath
 from tidegate.server.measurements import TABLE_SORTS, MetricsView, ProgressView, TableView
 from tidegate.server.views import Page
 from tidegate.store.points import STEPS_S
@@ -65,8 +64,8 @@ def get_metrics(
     control: Door,
     task: TaskInPath,
     project: Project = "default",
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="By default an hour before `to`.")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="By default now.")] = None,
+    since: Annotated[Instant | None, Query(alias="from", description="By default an hour before `to`.")] = None,
+    until: Annotated[Instant | None, Query(alias="to", description="By default now.")] = None,
     step: Annotated[
         int | None,
         Query(description="In seconds; by default what suits the range.", json_schema_extra={"enum": list(STEPS_S)}),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from tidegate.errors import NotFound
 from tidegate.model.keyevent import Level
@@ -19,6 +19,7 @@ from tidegate.server.api.shapes import (
     NUMBER_MAX,
     Body,
     Door,
+    Instant,
     Project,
     TaskInPath,
     VersionField,
@@ -250,8 +251,8 @@ def get_positions(
 def _event_filter(
     name: Annotated[list[EventName], Query(max_length=50, description="Of these names.")] = [],  # noqa: B006 - FastAPI copies it
     level: Annotated[list[Level], Query(max_length=3, description="Of these levels.")] = [],  # noqa: B006
-    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    since: Annotated[Instant | None, Query(description="From this time on.")] = None,
+    until: Annotated[Instant | None, Query(description="Before this time.")] = None,
     after: After = 0,
     before: Annotated[int | None, Query(ge=1, le=2**62, description="Only events with a smaller id.")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",

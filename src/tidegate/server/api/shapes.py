@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tidegate.model.problem import TYPE_PREFIX
 from tidegate.model.task import NAME_PATTERN, TaskSpec, parse_task
 from tidegate.server.control import Control
 
 NUMBER_MAX = 2**31 - 1
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _control(request: Request) -> Control:
@@ -27,6 +29,30 @@ TaskInPath = Annotated[
     str, Path(pattern=NAME_PATTERN, description="The task's id, or its name.", examples=["shop_to_lake"])
 ]
 Project = Annotated[str, Query(pattern=NAME_PATTERN, description="The project names are looked up in.")]
+
+
+def _rfc3339(given: object) -> object:
+    """Pydantic takes much else for a time, such as a bare number, which nothing here documents."""
+    if not isinstance(given, str) or not _RFC3339.fullmatch(given):
+        raise ValueError("must be a time with its zone as RFC 3339 has it, such as 2026-03-01T12:00:00Z")
+    return given
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+"""A time in a query."""
+
+
+def one_of(*known: str) -> AfterValidator:
+    """For a parameter that is one of these: another is refused, and does not just find nothing."""
+
+    def check(given: str) -> str:
+        if given not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return given
+
+    return AfterValidator(check)
+
+
 NewName = Annotated[str, Field(json_schema_extra={"pattern": NAME_PATTERN}, examples=["shop"])]
 Version = Annotated[
     int | None,

@@ -10,9 +10,9 @@ from typing import Any
 from tidegate.errors import NotFound
 from tidegate.model.permission import ACCOUNT_VIEW, ACTIONS, VIEW
 from tidegate.model.principal import Principal
+from tidegate.model.task import is_name
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
-from tidegate.server.details import is_name
 from tidegate.server.wedata import codes
 from tidegate.server.wedata.codes import Declined
 from tidegate.server.wedata.shapes import Shape

@@ -19,12 +19,14 @@ from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
 from tidegate.logs import configure, hand_to
 from tidegate.model.mapping import ColumnFit, SourceTables, TableFit, TableFits
+from tidegate.model.network import Network
 from tidegate.model.schema import TableName
 from tidegate.model.task import TaskSpec, matches
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.reconcile import Reconciler
+from tidegate.server.signonconfig import SignOnConfig
 from tidegate.server.views import Retentions, Side
 from tidegate.store.opening import open_store
 from tidegate.testing.servers import until
@@ -99,10 +101,10 @@ class CalmPlane:
 
 
 @contextmanager
-def answering(app: FastAPI) -> Iterator[str]:
-    """Serve the app on a free port of this machine; yields its address."""
+def answering(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve the app on a port of this machine, by default a free one; yields its address."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
+        uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -125,6 +127,7 @@ class Api:
     plane: CalmPlane
     http: httpx.Client
     engine: PuppetEngine = field(default_factory=PuppetEngine)
+    app: FastAPI | None = None
 
     def ask(self, method: str, path: str, *, expect: int = 200, **more: Any) -> Any:
         """The answer's JSON, after checking its status."""
@@ -152,24 +155,34 @@ LIMITS = Limits(heartbeat_s=0.1, sweep_s=0.05, detection_s=0.1, detection_back_s
 
 
 @contextmanager
-def opened(data_dir: Path, *, driven: bool = False, level: str = "error") -> Iterator[Api]:
+def opened(
+    data_dir: Path,
+    *,
+    driven: bool = False,
+    level: str = "error",
+    sign_on: SignOnConfig | None = None,
+    allow_from: Sequence[Network] = (),
+    port: int = 0,
+) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
     store = open_store(data_dir, environment={}, default_units=4)
     plane = CalmPlane()
-    control = Control(store, plane, limits=LIMITS, outbound=Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5))
+    outbound = Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5)
+    control = Control(store, plane, limits=LIMITS, outbound=outbound, sign_on=sign_on)
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
     hand_to(control.journal.take)
     token = control.first_token()
     assert token is not None
     try:
-        with answering(build(control)) as engine.url:
+        app = build(control, allow_from=allow_from)
+        with answering(app, port) as engine.url:
             if driven:
                 reconciler.start()
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=engine.url, headers=headers, timeout=20, trust_env=False) as http:
-                yield Api(engine.url, token, control, plane, http, engine)
+                yield Api(engine.url, token, control, plane, http, engine, app)
     finally:
         plane.free.set()
         engine.manners.dies = True

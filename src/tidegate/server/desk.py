@@ -16,6 +16,7 @@ from tidegate.server.limits import Limits
 from tidegate.server.logbook import LogBook
 from tidegate.server.motion import Motions
 from tidegate.server.present import refusal_facts
+from tidegate.server.signonconfig import SignOnConfig
 from tidegate.server.views import Side, rfc3339
 from tidegate.store import catalog, locks, runs, tasks
 from tidegate.store.locks import LockRow
@@ -40,6 +41,7 @@ class Desk:
         meter: Meter | None = None,
         wake: Callable[[int], None] = lambda task: None,
         outbound: Outbound | None = None,
+        sign_on: SignOnConfig | None = None,
     ) -> None:
         self.store = store
         self.db = store.database
@@ -55,6 +57,7 @@ class Desk:
         self.logbook = LogBook()
         self.motions = Motions()
         self.outbound = outbound or Outbound()
+        self.sign_on = sign_on
 
     # --- what a task refers to ---
 

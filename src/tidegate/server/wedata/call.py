@@ -48,7 +48,7 @@ class Call:
     @property
     def _all(self) -> bool:
         """Whether everything is there for them, and allowed."""
-        return self.who.administrator and self.who.limit.whole
+        return self.who.sees_all
 
     def _projects_of_sources(self, asked: Shape) -> list[str]:
         one = getattr(asked, "ID", None) or getattr(asked, "Id", None)
@@ -64,6 +64,7 @@ class Call:
             found = self.control.project(ref)
         except NotFound as error:
             raise Declined(codes.NO_PROJECT, error.detail) from None
+        self.who.demand_reach(found.name)
         if not self.who.sees(found.name):
             raise Declined(codes.NO_PROJECT, f"there is no project {ref}")
         return found
@@ -75,6 +76,7 @@ class Call:
     def data_source(self, number: int) -> DataSourceView:
         """Of any project that is there for whoever asks. Raises `NotFound`."""
         found = self.control.data_source_by_id(number)
+        self.who.demand_reach(found.project)
         if not self.who.sees(found.project):
             raise NotFound(f"there is no data source {number}")
         return found

@@ -13,6 +13,8 @@ NATIVE := $(shell printf '%s\n' 1.82 '$(CARGO)' | sort --version-sort --check=qu
 # The web console, built; without npm there is none, and all else does without.
 CONSOLE := src/tidegate/console/static/index.html
 NPM := $(shell command -v npm 2>/dev/null)
+# A log-in provider for the tests; without npm those that need a real one are left out.
+PROVIDER := $(if $(NPM),tests/oidc/node_modules/ready)
 
 MINUTES ?= 60
 SCALE ?= full
@@ -43,7 +45,7 @@ wheel: $(PYTHON_READY) $(CONSOLE) ## Build the wheel, with the console in it
 	@$(VENV) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@$(VENV) -m zipfile --list $$(ls -t dist/tidegate-*.whl | head -1) | grep -q tidegate/console/static/index.html
 
-test: $(PYTHON_READY) $(SERVERS_READY) $(NATIVE) ## Run the tests (ARGS="tests/unit -x": some), on real servers of their own
+test: $(PYTHON_READY) $(SERVERS_READY) $(NATIVE) $(PROVIDER) ## Run the tests (ARGS="tests/unit -x": some), on real servers of their own
 ifdef ARGS
 	@$(VENV) -m pytest $(ARGS)
 else
@@ -106,7 +108,7 @@ servers: $(PYTHON_READY) ## Get the PostgreSQL versions and the MariaDB the test
 	@touch $(SERVERS_READY)
 
 clean: ## Remove the virtual environment, what was built, and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build rust/target $(LIBRARY) web/node_modules $(dir $(CONSOLE))
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build rust/target $(LIBRARY) web/node_modules tests/oidc/node_modules $(dir $(CONSOLE))
 
 $(PYTHON_READY): requirements-dev.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh python
@@ -128,6 +130,11 @@ web/node_modules/ready: web/package-lock.json
 	@# Not `npm ci`: it refuses a lock without the optional packages of platforms that a registry does not carry.
 	@cd web && npm install --no-save --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
+
+tests/oidc/node_modules/ready: tests/oidc/package-lock.json
+	@cd tests/oidc && npm install --no-save --ignore-scripts --no-audit --no-fund --silent \
+	  || echo "The tests' log-in provider could not be installed: tests with a real one are left out." >&2
+	@mkdir -p $(@D) && touch $@
 
 $(SERVERS_READY): src/tidegate/testing/binaries.py src/tidegate/testing/mariadb_binaries.py | $(PYTHON_READY)
 	@tools/setup.sh servers

@@ -24,6 +24,7 @@ HOME = Path(__file__).resolve().parent.parent
 DEADLINE_S = 300.0
 POINTS = "tests/crash/test_points.py"
 HANDOVER = "tests/pipeline/test_handover.py"
+SIGN_ON = "tests/api/test_sign_on_attacks.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +424,38 @@ SABOTEURS = (
         "        if self.control.task_view(number).project != project:\n",
         "        if False:\n",
         ("tests/api/test_wedata.py",),
+    ),
+    Saboteur(
+        "somebody_elses_log_in",
+        "an answer of the log-in provider is taken by a browser that did not ask for it",
+        "server/oidc.py",
+        '        if not hmac.compare_digest(answer.get("state", "").encode(), flow.state.encode()):\n',
+        "        if False:\n",
+        (SIGN_ON,),
+    ),
+    Saboteur(
+        "token_for_another",
+        "an ID token that was made for another program is taken",
+        "server/oidc.py",
+        '        options["aud"] = {"essential": True, "value": config.client_id}\n',
+        "",
+        (SIGN_ON,),
+    ),
+    Saboteur(
+        "provider_names_any_host",
+        "the server asks whatever host the log-in provider names",
+        "server/oidc.py",
+        "        return (own or named) and place.username is None and place.password is None\n",
+        "        return True\n",
+        (SIGN_ON,),
+    ),
+    Saboteur(
+        "project_from_anywhere",
+        "a project is there for who comes from a network it may not be reached from",
+        "model/principal.py",
+        "                if self.reach is not None and project not in self.reach:\n                    return False\n",
+        "",
+        ("tests/api/test_allow_lists.py",),
     ),
 )
 

@@ -17,6 +17,7 @@ from tidegate.errors import SettingInvalid
 PREFIX = "TIDEGATE_"
 LogLevel = Literal["debug", "info", "warning", "error"]
 Decoder = Literal["auto", "native", "python"]
+Unknown = Literal["refuse", "mapped", "admit"]
 
 
 def default_data_dir() -> Path:
@@ -104,6 +105,48 @@ class Settings:
             "data directory; {project} in them is the project's name. By default administrators may name any file."
         ),
     ] = None
+    allow_from: Annotated[
+        str | None,
+        Says("Networks, separated by commas, that requests may come from; by default from everywhere."),
+    ] = None
+    trusted_proxies: Annotated[
+        str,
+        Says("Networks of proxies, separated by commas, whose word for whom they ask is taken; none trusts nobody's."),
+    ] = "127.0.0.1,::1"
+    public_url: Annotated[
+        str | None, Says("Where browsers reach this server, such as https://tidegate.example; for single sign-on.")
+    ] = None
+    sso_issuer: Annotated[
+        str | None, Says("Issuer URL of the OpenID Connect provider; by default there is no single sign-on.")
+    ] = None
+    sso_client_id: Annotated[str | None, Says("What the provider calls this server.")] = None
+    sso_client_secret: Annotated[
+        str | None, Says("The secret the provider gave for it; a public client has none.", flag=False)
+    ] = None
+    sso_client_secret_file: Annotated[Path | None, Says("A file that holds that secret instead.")] = None
+    sso_scopes: Annotated[str, Says("What the provider is asked for, separated by spaces.")] = "openid profile email"
+    sso_groups_claim: Annotated[
+        str, Says("Where the provider says which groups somebody is in; dots lead into objects.")
+    ] = "groups"
+    sso_roles: Annotated[
+        str | None,
+        Says(
+            "What groups are here, separated by semicolons: `GROUP=PROJECT:ROLE` in a project, `GROUP=administrator` "
+            "of all."
+        ),
+    ] = None
+    sso_unknown: Annotated[
+        Unknown,
+        Says("Whether people without an account get one: refuse, mapped (who is in a group of sso_roles) or admit."),
+    ] = "mapped"
+    sso_hosts: Annotated[
+        str | None,
+        Says("Other hosts, separated by commas, that the provider's endpoints may be on besides the issuer's own."),
+    ] = None
+    sso_label: Annotated[str, Says("What the button of the console's log-in says.")] = "Single sign-on"
+    sso_session_hours: Annotated[
+        float, Says("After how long people are asked to log in at the provider again, in hours.", 0.01, 168)
+    ] = 8.0
     decode: Annotated[
         Decoder,
         Says("What workers read the source's log with; auto is the compiled decoder where it is built."),

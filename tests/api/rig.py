@@ -20,12 +20,14 @@ from tidegate.errors import TidegateError
 from tidegate.logs import configure, hand_to
 from tidegate.model.folders import Folders, listed_folders
 from tidegate.model.mapping import ColumnFit, SourceTables, TableFit, TableFits
+from tidegate.model.network import Network
 from tidegate.model.schema import TableName
 from tidegate.model.task import TaskSpec, matches
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.reconcile import Reconciler
+from tidegate.server.signonconfig import SignOnConfig
 from tidegate.server.views import Retentions, Side
 from tidegate.store.opening import open_store
 from tidegate.testing.servers import until
@@ -100,10 +102,10 @@ class CalmPlane:
 
 
 @contextmanager
-def answering(app: FastAPI) -> Iterator[str]:
-    """Serve the app on a free port of this machine; yields its address."""
+def answering(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve the app on a port of this machine, by default a free one; yields its address."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
+        uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -126,6 +128,7 @@ class Api:
     plane: CalmPlane
     http: httpx.Client
     engine: PuppetEngine = field(default_factory=PuppetEngine)
+    app: FastAPI | None = None
 
     def ask(self, method: str, path: str, *, expect: int = 200, **more: Any) -> Any:
         """The answer's JSON, after checking its status."""
@@ -160,6 +163,9 @@ def opened(
     level: str = "error",
     file_folders: str | None = None,
     limits: Limits = LIMITS,
+    sign_on: SignOnConfig | None = None,
+    allow_from: Sequence[Network] = (),
+    port: int = 0,
 ) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
@@ -167,19 +173,20 @@ def opened(
     plane = CalmPlane()
     outbound = Outbound(allowed_networks("127.0.0.0/8"), deadline_s=5)
     folders = Folders(str(data_dir), listed_folders(file_folders))
-    control = Control(store, plane, limits=limits, outbound=outbound, folders=folders)
+    control = Control(store, plane, limits=limits, outbound=outbound, folders=folders, sign_on=sign_on)
     engine = PuppetEngine()
     reconciler = Reconciler(control, engine)
     hand_to(control.journal.take)
     token = control.first_token()
     assert token is not None
     try:
-        with answering(build(control)) as engine.url:
+        app = build(control, allow_from=allow_from)
+        with answering(app, port) as engine.url:
             if driven:
                 reconciler.start()
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=engine.url, headers=headers, timeout=20, trust_env=False) as http:
-                yield Api(engine.url, token, control, plane, http, engine)
+                yield Api(engine.url, token, control, plane, http, engine, app)
     finally:
         plane.free.set()
         engine.manners.dies = True

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from api.providers import lying
 from api.rig import CANARY, Api, definition
 from api.situations import TASK, failed_with_snapshot, initialize, paused, pausing, running, task
 from tidegate.cli.main import app
@@ -343,6 +344,26 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(stocked: Api, tmp_path: Pa
     assert "cannot be written to" in said.stdout
     assert "TIDEGATE_DATA_DIR" in said.stdout
     assert "2 of 5 wrong" in said.stdout
+
+
+def test_the_doctor_asks_the_log_in_provider_if_there_is_one(stocked: Api) -> None:
+    with lying() as provider:
+        given = {
+            "TIDEGATE_SSO_ISSUER": provider.issuer,
+            "TIDEGATE_SSO_CLIENT_ID": "tidegate",
+            "TIDEGATE_PUBLIC_URL": stocked.url,
+        }
+
+        def found() -> tuple[str, str]:
+            listed = data(tidegate(stocked, "doctor", "--json", **given))["findings"]
+            one = next(one for one in listed if one["name"] == "single sign-on")
+            return one["level"], one["found"]
+
+        assert found() == ("good", f"{provider.issuer} answers")
+        provider.says = {"issuer": "https://another.example"}
+        level, said = found()
+        assert level == "could be better"
+        assert "calls itself otherwise" in said
 
 
 def test_the_doctor_says_which_decoder_there_is(stocked: Api) -> None:

@@ -93,6 +93,39 @@ def test_it_listens_on_this_machine_only_unless_told_otherwise(tmp_path: Path) -
         assert said["url"].startswith("http://127.0.0.1:")
 
 
+def test_it_says_so_when_its_networks_leave_its_own_machine_out_and_believes_no_proxy_it_was_not_told_of(
+    tmp_path: Path,
+) -> None:
+    with server(tmp_path, TIDEGATE_ALLOW_FROM="10.1.0.0/16", TIDEGATE_TRUSTED_PROXIES="none") as (_, said):
+        assert said["local_commands_refused"] is True
+        for headers in ({}, {"X-Forwarded-For": "10.1.2.3"}):
+            answer = httpx.get(f"{said['url']}/api/v1/health", headers=headers, trust_env=False)
+            assert (answer.status_code, answer.json()["code"]) == (403, "request.address_refused")
+    with server(tmp_path, TIDEGATE_ALLOW_FROM="10.1.0.0/16") as (_, said):
+        near = httpx.get(f"{said['url']}/api/v1/health", headers={"X-Forwarded-For": "10.1.2.3"}, trust_env=False)
+        assert near.status_code == 200
+    with server(tmp_path, TIDEGATE_ALLOW_FROM="127.0.0.0/8") as (_, said):
+        assert said["local_commands_refused"] is False
+        assert httpx.get(f"{said['url']}/api/v1/health", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TIDEGATE_ALLOW_FROM", "office"),
+        ("TIDEGATE_TRUSTED_PROXIES", "*"),
+        ("TIDEGATE_SSO_ISSUER", "http://login.example"),
+    ],
+)
+def test_networks_and_providers_that_are_none_are_refused_before_anything_is_served(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    more = {"TIDEGATE_SSO_CLIENT_ID": "x", "TIDEGATE_PUBLIC_URL": "https://tidegate.example"}
+    code, said = refused(command(tmp_path, 0, **more | {variable: value}))
+    assert code != 0
+    assert variable.removeprefix("TIDEGATE_").lower() in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_soon_and_in_order(tmp_path: Path, number: signal.Signals) -> None:
     with server(tmp_path) as (process, _):

@@ -67,7 +67,7 @@ DOORS: dict[str, set[str]] = {
     "tidegate.docs.clienting": {"tidegate.server.app"},
     # `tidegate server` and `tidegate doctor` are the commands that are not clients.
     "tidegate.cli.serving": {"tidegate.server.service"},
-    "tidegate.cli.doctor": {"tidegate.decode.choice"},
+    "tidegate.cli.doctor": {"tidegate.decode.choice", "tidegate.server.oidc", "tidegate.server.signonconfig"},
 }
 
 LINES_MAX = 600

@@ -59,7 +59,11 @@ def test_a_lease_that_live_workers_cannot_keep_is_refused() -> None:
 
 
 def test_what_may_be_secret_is_no_flag() -> None:
-    assert {one.name for one in SETTINGS if not one.says.flag} == {"store_url", "secret_key"}
+    assert {one.name for one in SETTINGS if not one.says.flag} == {
+        "store_url",
+        "secret_key",
+        "sso_client_secret",
+    }
 
 
 def test_every_operating_step_has_its_deadline_which_can_be_shortened_only() -> None:

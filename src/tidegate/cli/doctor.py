@@ -22,7 +22,7 @@ from tidegate.cli.command import Session, command
 from tidegate.cli.figures import size
 from tidegate.cli.picture import table
 from tidegate.cli.terminal import Exit
-from tidegate.errors import EnvironmentLacking, TidegateError
+from tidegate.errors import EnvironmentLacking, SignOnUnavailable, TidegateError
 from tidegate.settings import Settings, load
 
 FREE_BYTES_MIN = 1 << 30
@@ -112,6 +112,22 @@ def server(session: Session) -> Finding:
     return Finding("server", Level.GOOD, found)
 
 
+def sign_on(settings: Settings) -> Finding:
+    """Whether the log-in provider answers as it should."""
+    # Loads what no other command needs.
+    from tidegate.server.oidc import Provider
+    from tidegate.server.signonconfig import config_of
+
+    config = config_of(settings)
+    try:
+        if config is not None:
+            Provider(config).look()
+    except SignOnUnavailable as error:
+        advice = "Look at TIDEGATE_SSO_ISSUER, and whether this machine can reach it; passwords and tokens still work."
+        return Finding("single sign-on", Level.COULD_BE_BETTER, f"{settings.sso_issuer}: {error.detail}", advice)
+    return Finding("single sign-on", Level.GOOD, f"{settings.sso_issuer} answers")
+
+
 def examined(session: Session, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Everything, one after another; what cannot be looked at is a finding."""
     looks: dict[str, Callable[[], Finding]] = {
@@ -121,6 +137,8 @@ def examined(session: Session, environment: Mapping[str, str]) -> Iterator[Findi
         "open files": files,
         "server": lambda: server(session),
     }
+    if environment.get("TIDEGATE_SSO_ISSUER"):
+        looks["single sign-on"] = lambda: sign_on(load(environment))
     for name, look in looks.items():
         try:
             yield look()

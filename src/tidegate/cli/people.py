@@ -159,7 +159,8 @@ def list_members(session: Session, project: ProjectName = "default") -> None:
         listed = picture.table("member", "role", "may", "since")
         for one in found:
             may = "everything" if one["administrator"] else ", ".join(one["permissions"])
-            listed.add_row(Text(one["account"], "bold"), one["role"].replace("_", " "), may, moment(one["since"]))
+            role = one["role"].replace("_", " ") + (f"\nby group {one['by_group']}" if one["by_group"] else "")
+            listed.add_row(Text(one["account"], "bold"), role, may, moment(one["since"]))
         shown = listed
     session.terminal.show(found, shown)
 

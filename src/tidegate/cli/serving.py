@@ -62,6 +62,7 @@ def add(app: typer.Typer) -> None:
                 "token": listening.first_token,
                 "set_up_code": listening.set_up_code,
                 "token_file": str(listening.token_file),
+                "local_commands_refused": listening.local_shut_out,
             }
             session.terminal.show(said, _welcome(listening, settings, load(os.environ, {})))
 
@@ -104,5 +105,11 @@ def _welcome(listening: Any, settings: Settings, usual: Settings) -> Group:
             Text("For the first administrator's account, good once and for 24 hours:"),
             Text(),
             Text(f"    tidegate user set-up NAME --code {listening.set_up_code}{elsewhere}", "bold green"),
+        ]
+    if listening.local_shut_out:
+        lines += [
+            Text(),
+            Text("TIDEGATE_ALLOW_FROM leaves this machine out: the command line here will be refused.", "yellow"),
+            Text("Add 127.0.0.1 to it to use tidegate on the server's machine."),
         ]
     return Group(*lines)

@@ -43,6 +43,31 @@ class SetUpOver(RequestError):
     advice = "Whoever has the admin token can make accounts: `tidegate user create NAME --administrator`."
 
 
+class SignOnRefused(Unauthorized):
+    code, title = "request.sign_on_refused", "The log-in at the provider was not accepted"
+    advice = "Begin again at the log-in page; if it stays so, an administrator finds the reason in the server's log."
+
+
+class SignOnNotAdmitted(RequestError):
+    code, status, title = "request.sign_on_not_admitted", 403, "You have no account here"
+    advice = "Ask an administrator to bind an account to you, or to put you into one of the provider's mapped groups."
+
+
+class SignOnUnavailable(TidegateError):
+    code, status, retry, title = "request.sign_on_unavailable", 503, Retry.LATER, "The log-in provider does not answer"
+    advice = "Try again; an administrator can look with `tidegate doctor`. A name and password, or a token, still work."
+
+
+class AddressRefused(RequestError):
+    code, status, title = "request.address_refused", 403, "Requests from this address are not taken"
+    advice = "Come from a network that is allowed, or have an administrator allow yours."
+
+
+class LockOut(RequestError):
+    code, status, title = "request.lock_out", 409, "This would shut you out yourself"
+    advice = "Add the network you come from, or ask for it with `force`; nothing was changed."
+
+
 class ForeignOrigin(RequestError):
     code, status, title = "request.foreign_origin", 403, "The request was not made by a page of this server"
     advice = "Use the console at the address of the server itself; a proxy in between must pass the Host header on."

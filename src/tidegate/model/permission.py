@@ -59,6 +59,8 @@ class Need:
 
     permission: str
     where: Where
+    anywhere: bool = False
+    """Whether global administrators are answered wherever they come from: who shut everybody out can mend it."""
 
 
 # --- permissions --------------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ PERMISSIONS: Final[tuple[Permission, ...]] = (
         "See the project: tasks, runs, figures, logs, key events, alerts, members, and data sources without secrets.",
     ),
     Permission(PROJECT_EDIT, _P, "Change what the project says of itself."),
-    Permission(MEMBER_EDIT, _P, "Let members in, give them roles, and remove them."),
+    Permission(MEMBER_EDIT, _P, "Let members in, give them roles, remove them, and say from where it is reached."),
     Permission(AUDIT_VIEW, _P, "Read the audit log of the project."),
     Permission(SOURCE_EDIT, _P, "Make, change and delete data sources, and test settings before they are saved."),
     Permission(SOURCE_TEST, _P, "Connect to a saved data source to see whether it works."),
@@ -168,6 +170,7 @@ def _needs(permission: str, where: Where, *names: str) -> dict[str, Need]:
 
 ROUTES: Final[Mapping[str, Need]] = {
     **_needs("", Where.OPEN, "health", "log_in", "set_up"),
+    **_needs("", Where.OPEN, "list_log_in_ways", "begin_sign_on", "finish_sign_on"),
     **_needs(ACCOUNT_VIEW, Where.SERVER, "get_session", "log_out", "list_permissions", "list_metrics"),
     **_needs(ACCOUNT_VIEW, Where.SERVER, "list_log_diagnoses", "list_alert_metrics", "list_connectors"),
     **_needs(ACCOUNT_VIEW, Where.SERVER, "read_definition"),
@@ -213,12 +216,15 @@ ROUTES: Final[Mapping[str, Need]] = {
     **_needs(ACCOUNT_OWN, Where.SERVER, "list_access_keys", "create_access_key", "revoke_access_key"),
     **_needs(VIEW, Where.PATH, "list_members"),
     **_needs(MEMBER_EDIT, Where.PATH, "put_member", "remove_member"),
+    "set_allow_list": Need(MEMBER_EDIT, Where.PATH, anywhere=True),
     **_needs(AUDIT_VIEW, Where.EACH, "list_audit", "export_audit"),
     **_needs(SERVER_AUDIT, Where.SERVER, "verify_audit"),
 }
 """By the route's name. A route that is not here is answered to nobody."""
 LOOKS: Final = frozenset(("read_definition", "match_tables", "check_definition"))
 """Routes that change nothing, though more is sent to them than an address holds."""
+ENTRIES: Final = frozenset(("finish_sign_on",))
+"""Routes that do something, though they are asked for as a look is: a browser is sent to them."""
 
 # --- actions of the WeData API ------------------------------------------------------------------------------------
 

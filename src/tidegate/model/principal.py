@@ -4,10 +4,10 @@ administrator that the admin token stands for. Pure."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tidegate.errors import Forbidden, NotFound
+from tidegate.errors import AddressRefused, Forbidden, NotFound
 from tidegate.model.permission import (
     ACCOUNT_OWN,
     ACCOUNT_VIEW,
@@ -64,6 +64,8 @@ class Principal:
     limit: Limit = field(default_factory=Limit)
     version: int = 0
     """Of the account, as it was when they asked."""
+    reach: frozenset[str] | None = None
+    """The projects that may be reached from where they are; None: all."""
 
     def may(self, permission: str, project: str | None = None) -> bool:
         """Whether they may do this, in the project if the permission is one of projects."""
@@ -78,6 +80,8 @@ class Principal:
             case Scope.PROJECT:
                 if project is None or (self.limit.projects is not None and project not in self.limit.projects):
                     return False
+                if self.reach is not None and project not in self.reach:
+                    return False
                 held = self.grants.get(project)
                 return self.administrator or (held is not None and permission in held.permissions)
 
@@ -85,14 +89,26 @@ class Principal:
         return self.may(VIEW, project)
 
     @property
+    def sees_all(self) -> bool:
+        """Whether every project is there for them, also one that is made meanwhile."""
+        return self.administrator and self.limit.whole and self.reach is None
+
+    @property
     def seen(self) -> frozenset[str] | None:
         """The projects that are there for them; None: all."""
         if self.administrator and self.limit.lets(VIEW):
-            return self.limit.projects
+            both = [one for one in (self.limit.projects, self.reach) if one is not None]
+            return frozenset.intersection(*both) if both else None
         return frozenset(name for name in self.grants if self.sees(name))
 
+    def demand_reach(self, project: str) -> None:
+        """Raises `AddressRefused` for a project that would be there for them, were they elsewhere."""
+        if self.reach is not None and project not in self.reach and replace(self, reach=None).sees(project):
+            raise AddressRefused(f"project {project} may not be reached from here", project=project)
+
     def demand_seen(self, project: str) -> None:
-        """Raises `NotFound` for a project that is not there for them."""
+        """Raises `NotFound` for a project that is not there for them, `AddressRefused` for one that is, elsewhere."""
+        self.demand_reach(project)
         if not self.sees(project):
             raise NotFound(f"there is no project {project}")
 

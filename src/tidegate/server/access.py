@@ -52,7 +52,9 @@ async def permitted(request: Request) -> None:
     if need.where is Where.OPEN:
         return
     told, who = about(request.scope), principal_of(request.scope)
-    if request.method in ("GET", "HEAD") and who.administrator and who.limit.whole:
+    if need.anywhere and who.administrator:
+        who = replace(who, reach=None)
+    if request.method in ("GET", "HEAD") and who.sees_all:
         return  # nothing is kept from them, and nothing of a look need be noted
     body = await _sent(request)
     told["name"] = next((body[key] for key in ("name", "task", "alert_rule") if is_name(body.get(key))), "")
@@ -89,6 +91,7 @@ def _decide(request: Request, need: Need, who: Principal, body: dict[str, Any], 
             project = _project_of_task(control, ref, request.query_params.get("project", _ANY_PROJECT))
             if project is not None:
                 told["project"] = project
+                who.demand_reach(project)
             if project is None or not who.sees(project):
                 if who.administrator and who.limit.whole:
                     return  # it is not there, which the route says in its own words

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from tidegate.errors import InUse, Invalid, LogInRefused, SetUpOver, TooManyTries, Unauthorized
+from tidegate.errors import InUse, Invalid, LogInRefused, NameTaken, SetUpOver, TooManyTries, Unauthorized
 from tidegate.model.permission import ROLES, Role
 from tidegate.model.principal import BUILT_IN, Grant, Limit, Principal
 from tidegate.model.task import checked_name
@@ -28,13 +28,15 @@ Kind = Literal["person", "service"]
 PERSON, SERVICE = "person", "service"
 RESERVED = frozenset({BUILT_IN, SYSTEM})
 DESCRIPTION_MAX = 500
+SUBJECT_MAX = 255
 SET_UP_S = 24 * 3600.0
 _SET_UP = "set_up"
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """`kind` is `person`, who logs in with a password, or `service`, which has tokens and access keys only."""
+    """`kind` is `person`, who logs in with a password or at the provider, or `service`, which has tokens and access
+    keys only."""
 
     name: str
     kind: str
@@ -46,6 +48,10 @@ class AccountView:
     created_by: str
     projects: dict[str, str]
     """Project → role."""
+    subject: str | None
+    """What the log-in provider calls the person; None: no log-in there."""
+    administrator_by: str | None
+    """The provider's group that makes it an administrator; None: it is none, or one by hand."""
 
 
 class Accounts(Desk):
@@ -70,7 +76,7 @@ class Accounts(Desk):
     def set_up(self, code: str, name: str, password: str, *, address: str) -> AccountView:
         """The first administrator's account. Raises `SetUpOver`, `Invalid`, `TooManyTries`."""
         of = ("pair", f"set-up {address}")
-        _check_account_name(name)
+        check_account_name(name)
         checked_password(password, name)
         self._tries.begin(self.clock.ticks(), of)
         held = self._demand_code(code)
@@ -80,7 +86,7 @@ class Accounts(Desk):
             # Whoever is first to change it has used it.
             if not catalog.replace_setting(tx, _SET_UP, held, json.dumps({"hash": "", "until": 0.0})):
                 raise SetUpOver("the code was used meanwhile")
-            self._add(tx, name, PERSON, "", administrator=True, password_hash=made, actor=name)
+            self.add(tx, name, PERSON, "", administrator=True, password_hash=made, actor=name)
         return self.account(name)
 
     def _demand_code(self, code: str) -> str:
@@ -118,20 +124,37 @@ class Accounts(Desk):
         password: str | None = None,
         administrator: bool = False,
         description: str = "",
+        subject: str | None = None,
         actor: str,
     ) -> AccountView:
-        """Raises `NameTaken`, `Invalid`: also for a person without a password, and a service account with one."""
-        _check_account_name(name)
-        if (password is None) != (kind == SERVICE):
-            raise Invalid("password: a person needs one, a service account has none")
+        """`subject` is what the log-in provider calls the person. Raises `NameTaken`, `Invalid`: also for a person
+        without a password or a subject, and a service account with one."""
+        check_account_name(name)
+        if kind == SERVICE and (password is not None or subject is not None):
+            raise Invalid("password, subject: a service account has none")
+        if kind == PERSON and password is None and subject is None:
+            raise Invalid("password: a person needs one, or the subject of a log-in provider")
         if password is not None:
             checked_password(password, name)
         made = None if password is None else hashed(password)
         with self.db.write() as tx:
-            self._add(tx, name, kind, description, administrator=administrator, password_hash=made, actor=actor)
+            bound = self._bound(tx, subject)
+            self.add(tx, name, kind, description, administrator=administrator, password_hash=made, actor=actor, **bound)
         return self.account(name)
 
-    def _add(self, tx: Connection, name: str, kind: str, description: str, *, actor: str, **values: Any) -> None:
+    def _bound(self, tx: Connection, subject: str | None) -> dict[str, Any]:
+        """The columns that bind an account to a person at the provider. Raises `Invalid`, `NameTaken`."""
+        if subject is None:
+            return {}
+        if self.sign_on is None:
+            raise Invalid("subject: there is no single sign-on here; set sso_issuer")
+        if not 0 < len(subject) <= SUBJECT_MAX or not subject.isprintable():
+            raise Invalid(f"subject: must be 1 to {SUBJECT_MAX} printable characters")
+        if accounts.find_bound(tx, self.sign_on.issuer, subject) is not None:
+            raise NameTaken("another account is bound to this subject already")
+        return {"issuer": self.sign_on.issuer, "subject": subject}
+
+    def add(self, tx: Connection, name: str, kind: str, description: str, *, actor: str, **values: Any) -> None:
         if len(description) > DESCRIPTION_MAX:
             raise Invalid(f"description: must be at most {DESCRIPTION_MAX} characters")
         now = self.clock.now()
@@ -146,9 +169,11 @@ class Accounts(Desk):
         administrator: bool | None = None,
         enabled: bool | None = None,
         description: str | None = None,
+        subject: str | None = None,
     ) -> AccountView:
         """One that is disabled is refused from the next request on, whatever it comes with: its log-ins, tokens and
-        access keys are over, also if it is enabled again. Raises `NotFound`, `Invalid`."""
+        access keys are over, also if it is enabled again. An empty `subject` unbinds
+        it from the provider. Raises `NotFound`, `Invalid`, `NameTaken`."""
         given: dict[str, Any] = {"administrator": administrator, "enabled": enabled, "description": description}
         if len(description or "") > DESCRIPTION_MAX:
             raise Invalid(f"description: must be at most {DESCRIPTION_MAX} characters")
@@ -157,7 +182,14 @@ class Accounts(Desk):
             if enabled is False:
                 given["sessions"] = row.sessions + 1
                 accounts.end_credentials(tx, row)
-            accounts.change_account(tx, row, **{field: value for field, value in given.items() if value is not None})
+            changes = {field: value for field, value in given.items() if value is not None}
+            if administrator is not None:
+                changes["administrator_by"] = None
+            if subject and row.kind == SERVICE:
+                raise Invalid("subject: a service account has none")
+            if subject != row.subject:
+                changes |= {"issuer": None, "subject": None} if subject == "" else self._bound(tx, subject)
+            accounts.change_account(tx, row, **changes)
         return self.account(name)
 
     def delete_account(self, name: str) -> None:
@@ -213,14 +245,22 @@ class Accounts(Desk):
         an account whose log-ins were ended."""
         return hash_of(f"mark of {row.id} {row.password_hash} {row.sessions}")[:16]
 
+    def sign_on_mark(self, row: AccountRow) -> str | None:
+        """The same of whom it is bound to at the provider that is configured now; None: to nobody."""
+        if self.sign_on is None or row.subject is None or row.issuer != self.sign_on.issuer:
+            return None
+        return hash_of(f"mark of {row.id} {row.issuer} {row.subject} {self.sign_on.client_id} {row.sessions}")[:16]
+
     def principal(
         self, account: int, credential: str, *, mark: str | None = None, limit: Limit | None = None
     ) -> Principal:
         """Who the account is now. Raises `Unauthorized` for one that is gone, disabled, or has another mark."""
         with self.db.read() as tx:
             row = accounts.find_account(tx, account)
-            if row is None or not row.enabled or (mark is not None and mark != self.account_mark(row)):
-                raise Unauthorized("the account is disabled, gone, or has another password; log in again")
+            if row is None or not row.enabled:
+                raise Unauthorized("the account is disabled or gone")
+            if mark is not None and mark not in (self.account_mark(row), self.sign_on_mark(row)):
+                raise Unauthorized("the account has another password, or another log-in; log in again")
             return _principal(tx, row, credential, limit or Limit())
 
 
@@ -247,7 +287,7 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _check_account_name(name: str) -> None:
+def check_account_name(name: str) -> None:
     try:
         checked_name(name)
     except ValueError as error:
@@ -268,4 +308,6 @@ def _view(tx: Connection, row: AccountRow) -> AccountView:
         row.created_at,
         row.created_by,
         projects,
+        row.subject,
+        row.administrator_by,
     )

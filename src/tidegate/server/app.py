@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 import tidegate
 from tidegate.console import pages
 from tidegate.model.lifecycle import STATES
+from tidegate.model.network import Network
 from tidegate.server import live, workers
 from tidegate.server.access import permitted
 from tidegate.server.api import (
@@ -26,6 +27,7 @@ from tidegate.server.api import (
     operations,
     projects,
     session,
+    signon,
     sources,
     tasks,
     tokens,
@@ -34,9 +36,11 @@ from tidegate.server.api import (
 )
 from tidegate.server.api.operations import STATUSES
 from tidegate.server.api.shapes import REFUSALS
-from tidegate.server.auth import TokenCheck
+from tidegate.server.auth import OPEN_DOORS, TokenCheck
 from tidegate.server.control import Control
+from tidegate.server.gateway import AddressGate
 from tidegate.server.guard import Guard
+from tidegate.server.oidc import Provider
 from tidegate.server.problem import LastResort, install
 from tidegate.server.session import Sessions
 from tidegate.server.wedata.door import WedataDoor
@@ -47,14 +51,20 @@ ABOUT = """\
 Keep a target in step with a source, and operate that.
 
 Every request but `GET /api/v1/health` carries `Authorization: Bearer <token>`, the admin token or one of an account; a
-browser may log in at `/api/v1/session` instead. What an account may do, its roles say; what is not there for it is
-answered as if it did not exist. Every refusal and failure is an
+browser may log in at `/api/v1/session` instead, or at the provider that is configured. What an account may do, its
+roles say; what is not there for it is answered as if it did not exist. Every refusal and failure is an
 `application/problem+json` with a stable `code`, a sentence that names the thing, and advice. Times are RFC 3339 texts
 in UTC with milliseconds; durations are seconds, which their names end with."""
 
 
-def build(control: Control, while_serving: Callable[[], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
-    """The application. `while_serving` is entered before the first request and left after the last."""
+def build(
+    control: Control,
+    while_serving: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+    *,
+    allow_from: Sequence[Network] = (),
+) -> FastAPI:
+    """The application. `while_serving` is entered before the first request and left after the last. Only who comes from
+    the networks `allow_from` is answered; without any, everybody."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,10 +77,12 @@ def build(control: Control, while_serving: Callable[[], AbstractAsyncContextMana
     app = _face(lifespan)
     sessions, console = Sessions(control), pages.Console()
     app.state.control, app.state.sessions = control, sessions
+    app.state.provider = Provider(control.sign_on, control.clock) if control.sign_on else None
     app.include_router(pages.router(console))
     app.include_router(live.router(live.Live(control, sessions, console.build)))
     app.add_middleware(Guard, token=TokenCheck(control, sessions), control=control)
     app.add_middleware(WedataDoor, control=control)
+    app.add_middleware(AddressGate, control=control, networks=allow_from)
     app.add_middleware(LastResort)
     return app
 
@@ -111,6 +123,7 @@ def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | Non
         accesskeys,
         audit,
         session,
+        signon,
     )
     guarded = [Depends(permitted)]
     for part in parts:
@@ -139,8 +152,8 @@ def _document(app: FastAPI) -> None:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             document["security"] = [{"token": []}]
             document["paths"][f"{PREFIX}/health"]["get"]["security"] = []
-            for place in ("session", "setup"):
-                document["paths"][f"{PREFIX}/{place}"]["post"]["security"] = []
+            for method, place in OPEN_DOORS:
+                document["paths"][place][method.lower()]["security"] = []
             shown = components["schemas"]["TaskView"]["properties"]
             shown["state"]["enum"] = [str(state) for state in STATES]
             shown["status"]["enum"] = [*STATUSES, ""]

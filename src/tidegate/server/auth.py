@@ -17,14 +17,23 @@ from starlette.types import Scope
 
 from tidegate.console.pages import open_to_all
 from tidegate.errors import Unauthorized
-from tidegate.model.principal import built_in
+from tidegate.model.principal import Principal, built_in
 from tidegate.server.access import PRINCIPAL
 from tidegate.server.control import Control
 from tidegate.server.members import TOKEN_PREFIX
+from tidegate.server.reach import address_of
 from tidegate.server.session import SAFE_METHODS, Sessions, cookie_of, demand_same_origin
 
 OPEN_PATHS = frozenset({"/api/v1/health"})
-OPEN_DOORS = frozenset({("POST", "/api/v1/session"), ("POST", "/api/v1/setup")})
+OPEN_DOORS = frozenset(
+    {
+        ("POST", "/api/v1/session"),
+        ("POST", "/api/v1/setup"),
+        ("GET", "/api/v1/session/ways"),
+        ("GET", "/api/v1/session/sso"),
+        ("GET", "/api/v1/session/sso/callback"),
+    }
+)
 TOKEN_MAX = 500
 
 
@@ -68,19 +77,24 @@ class TokenCheck:
         """Notes in the scope who asks. Raises `Unauthorized`, `ForeignOrigin`."""
         if scope["path"] in OPEN_PATHS or open_to_all(scope["path"]) or (scope["method"], scope["path"]) in OPEN_DOORS:
             return
+        who = await self._found(scope)
+        scope[PRINCIPAL] = who  # for the audit log, should the store fail now
+        scope[PRINCIPAL] = await run_in_threadpool(self._control.placed, who, address_of(scope))
+
+    async def _found(self, scope: Scope) -> Principal:
         cookie = cookie_of(scope)
         if cookie is not None and not any(name == b"authorization" for name, _ in scope["headers"]):
-            scope[PRINCIPAL] = await run_in_threadpool(self._sessions.who, cookie)
+            who = await run_in_threadpool(self._sessions.who, cookie)
+            scope[PRINCIPAL] = who
             if scope["method"] not in SAFE_METHODS:
                 demand_same_origin(scope)
-            return
+            return who
         token = bearer(scope)
         if token.startswith(TOKEN_PREFIX):
-            scope[PRINCIPAL] = await run_in_threadpool(self._control.principal_of, token)
-            return
+            return await run_in_threadpool(self._control.principal_of, token)
         digest = hashlib.sha256(token.encode()).digest()
         if not hmac.compare_digest(digest, self._right):
             if not await run_in_threadpool(self._control.check_admin, token):
                 raise Unauthorized("the token is neither the admin token nor one of an account")
             self._right = digest
-        scope[PRINCIPAL] = built_in("admin token")
+        return built_in("admin token")

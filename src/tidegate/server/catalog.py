@@ -350,7 +350,9 @@ def _check_description(text: str) -> None:
 
 
 def _project_view(row: ProjectRow, tasks: int) -> ProjectView:
-    return ProjectView(row.id, row.name, row.description, row.created_at, tasks)
+    return ProjectView(
+        row.id, row.name, row.description, row.created_at, tasks, list(row.allow_from) if row.allow_from else None
+    )
 
 
 def _group_view(row: GroupRow, used: Mapping[str, list[tuple[str, int]]], users: Mapping[str, list[str]]) -> GroupView:

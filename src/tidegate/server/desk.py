@@ -19,6 +19,7 @@ from tidegate.server.limits import Limits
 from tidegate.server.logbook import LogBook
 from tidegate.server.motion import Motions
 from tidegate.server.present import refusal_facts
+from tidegate.server.signonconfig import SignOnConfig
 from tidegate.server.views import Side, rfc3339
 from tidegate.store import catalog, locks, runs, tasks
 from tidegate.store.locks import LockRow
@@ -44,6 +45,7 @@ class Desk:
         wake: Callable[[int], None] = lambda task: None,
         outbound: Outbound | None = None,
         folders: Folders | None = None,
+        sign_on: SignOnConfig | None = None,
     ) -> None:
         self.store = store
         self.db = store.database
@@ -60,6 +62,7 @@ class Desk:
         self.motions = Motions()
         self.outbound = outbound or Outbound()
         self.folders = folders or Folders(str(store.data_dir))
+        self.sign_on = sign_on
 
     # --- what a task refers to ---
 

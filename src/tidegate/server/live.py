@@ -26,6 +26,7 @@ from tidegate.errors import TidegateError, Unauthorized
 from tidegate.model.principal import Principal
 from tidegate.server.access import commands_for, task_for
 from tidegate.server.control import Control
+from tidegate.server.reach import address_of
 from tidegate.server.session import Sessions, cookie_of, demand_same_origin
 from tidegate.server.views import TaskView
 
@@ -156,7 +157,8 @@ class Live:
         cookie = cookie_of(scope)
         if cookie is None:
             raise Unauthorized("there is no session")
-        return await run_in_threadpool(self._sessions.who, cookie)
+        who = await run_in_threadpool(self._sessions.who, cookie)
+        return await run_in_threadpool(self._control.placed, who, address_of(scope))
 
     # --- one page ---
 

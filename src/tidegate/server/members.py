@@ -33,6 +33,8 @@ class MemberView:
     permissions: list[str]
     """All that it may do in the project by this role."""
     since: Moment
+    by_group: str | None
+    """The group of the log-in provider that it comes from; None: it was given by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Members(Accounts):
                 role=Role(role).value,
                 permissions=sorted(set(permissions or ())),
                 since=self.clock.now(),
+                by_group=None,
             )
         return next(one for one in self.members(project) if one.account == account)
 
@@ -218,6 +221,7 @@ def _member_view(account: AccountRow, row: MemberRow) -> MemberView:
         held.role.value,
         sorted(held.permissions),
         row.since,
+        row.by_group,
     )
 
 

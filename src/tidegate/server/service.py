@@ -27,13 +27,16 @@ from tidegate.flood import Flood
 from tidegate.logs import configure, hand_to
 from tidegate.model.folders import Folders, listed_folders
 from tidegate.model.lifecycle import STATES
+from tidegate.model.network import holds
 from tidegate.server.app import build
 from tidegate.server.auth import keep_token, token_file
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.live import WORD_BYTES_MAX
 from tidegate.server.local_engine import LocalEngine, Worker
+from tidegate.server.reach import networks_of, proxies_of
 from tidegate.server.reconcile import Reconciler
+from tidegate.server.signonconfig import config_of
 from tidegate.settings import Settings
 from tidegate.store import runs
 from tidegate.store.opening import open_store
@@ -49,6 +52,7 @@ GOODBYE_S = 1
 # … and the process is gone after this, whatever a thread still waits for. It may be killed at any instant anyway.
 END_DEADLINE_S = 1.8
 BACKLOG = 128
+LOOPBACK = "127.0.0.1"
 KEEP_ALIVE_S = 20
 CONNECTIONS_MAX = 1000
 # Of the server's own log, which is about all tasks.
@@ -64,6 +68,8 @@ class Listening:
     first_token: str | None
     set_up_code: str | None
     token_file: Path
+    local_shut_out: bool = False
+    """Whether the command line on this machine will be refused, as this machine is in none of the networks allowed."""
 
 
 def url_of(bound: socket.socket) -> str:
@@ -124,6 +130,7 @@ class Machinery:
     def __init__(self, settings: Settings, url: str) -> None:
         folders = Folders(str(settings.data_dir), listed_folders(settings.file_folders))
         outbound = Outbound(allowed_networks(settings.outbound_allow))
+        sign_on = config_of(settings)
         try:
             self._store = open_store(
                 settings.data_dir,
@@ -133,7 +140,9 @@ class Machinery:
             )
         except Invalid as error:
             raise SettingInvalid(f"TIDEGATE_STORE_URL: {error.detail}") from error
-        self.control = Control(self._store, preflight, limits=limits(settings), outbound=outbound, folders=folders)
+        self.control = Control(
+            self._store, preflight, limits=limits(settings), outbound=outbound, folders=folders, sign_on=sign_on
+        )
         self._engine = LocalEngine(
             settings.worker_url or url,
             settings.data_dir,
@@ -224,6 +233,8 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     `SecretKeyWrong`, `StoreUnavailable`.
     """
     configure(settings.log_level, flood=Flood(burst=LINES_BURST, per_s=LINES_PER_S))
+    allow_from, proxies = networks_of("allow_from", settings.allow_from), proxies_of(settings.trusted_proxies)
+    shut_out = bool(allow_from) and not holds(allow_from, LOOPBACK)
     faultpoint.arm_from_environment()
     # The folder first: that another server has it says more than that the port is taken, which it then is as well.
     with sole(settings.data_dir) as reached_at, listen(settings.host, settings.port) as bound:
@@ -240,14 +251,17 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
 
             def started() -> None:
                 machinery.control.attendance.deaf = False
-                announce(Listening(url, token, code, token_file(settings.data_dir)))
+                if shut_out:
+                    log.warning("server.local_commands_refused", allow_from=settings.allow_from, lacks=LOOPBACK)
+                announce(Listening(url, token, code, token_file(settings.data_dir), shut_out))
 
             def cut_off() -> None:
                 log.warning("server.cut_off", after_s=END_DEADLINE_S)
                 farewell(machinery.working())
                 os._exit(0)
 
-            _Http(build(machinery.control), started, cut_off, machinery.control.journal.release).run(sockets=[bound])
+            app = build(machinery.control, allow_from=allow_from)
+            _Http(app, started, cut_off, machinery.control.journal.release, proxies).run(sockets=[bound])
             farewell(machinery.working())
         finally:
             machinery.close()
@@ -255,10 +269,15 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
 
 class _Http(uvicorn.Server):
     """uvicorn with signals of our own: the first one ends it, and `cut_off` is called if that takes too long.
-    `leaving` is called before requests under way are waited for."""
+    `leaving` is called before requests under way are waited for. Of `proxies` it is taken for whom they ask."""
 
     def __init__(
-        self, app: FastAPI, started: Callable[[], None], cut_off: Callable[[], None], leaving: Callable[[], None]
+        self,
+        app: FastAPI,
+        started: Callable[[], None],
+        cut_off: Callable[[], None],
+        leaving: Callable[[], None],
+        proxies: list[str],
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -266,6 +285,8 @@ class _Http(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=proxies,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GOODBYE_S,
                 limit_concurrency=CONNECTIONS_MAX,

@@ -1,5 +1,5 @@
-"""Who a browser is: a log-in with a name and password, or with a token, becomes a cookie that no script can read and no
-other site can use.
+"""Who a browser is: a log-in with a name and password, with a token, or at the provider becomes a cookie that no script
+can read and no other site can use.
 
 The cookie is a sealed note of who logged in and until when. The server keeps nothing of it, so a server that is started
 again, and another one with the same store and key, know it as well. It ends by itself, with the credential it was
@@ -21,6 +21,7 @@ from starlette.types import Scope
 from tidegate.errors import ForeignOrigin, SecretKeyWrong, Unauthorized
 from tidegate.model.principal import BUILT_IN, Principal, built_in
 from tidegate.server.control import Control
+from tidegate.server.oidc import Identity
 
 COOKIE = "tidegate_session"
 LASTS_S = 12 * 3600
@@ -29,6 +30,7 @@ KNOWN_MAX = 1000
 SEALED_FOR = "console session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CREDENTIAL = "log-in"
+SIGN_ON = "single sign-on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Session:
     of: str
     """The credential it was opened with, as `Control` names it: with another it is over."""
     account: int | None = None
+    signed_on: bool = False
+    """Whether it was opened by a log-in at the provider."""
 
 
 class Sessions:
@@ -60,9 +64,18 @@ class Sessions:
         row = self._control.log_in(name, password, address=address)
         return self._opened(row.name, self._control.account_mark(row), row.id)
 
-    def _opened(self, actor: str, of: str, account: int | None) -> tuple[Session, str]:
-        session = Session(actor, self._control.clock.now() + LASTS_S, of, account)
+    def sign_on(self, identity: Identity) -> tuple[Session, str]:
+        """The same of who comes from the provider. Raises `SignOnRefused`, `SignOnNotAdmitted`."""
+        row, mark, lasts_s = self._control.sign_on_as(identity)
+        return self._opened(row.name, mark, row.id, lasts_s, signed_on=True)
+
+    def _opened(
+        self, actor: str, of: str, account: int | None, lasts_s: float = LASTS_S, *, signed_on: bool = False
+    ) -> tuple[Session, str]:
+        session = Session(actor, self._control.clock.now() + lasts_s, of, account, signed_on)
         note = {"actor": actor, "until": f"{session.until:.3f}", "of": of}
+        if signed_on:
+            note["by"] = SIGN_ON
         if account is not None:
             note["account"] = str(account)
         sealed = self._control.store.vault.seal(note, SEALED_FOR)
@@ -83,7 +96,8 @@ class Sessions:
         """Whose cookie it is, as they are now. Raises `Unauthorized`."""
         session = self.check(cookie)
         if session.account is not None:
-            return self._control.principal(session.account, CREDENTIAL, mark=session.of)
+            credential = SIGN_ON if session.signed_on else CREDENTIAL
+            return self._control.principal(session.account, credential, mark=session.of)
         if session.of != self._control.admin_mark():
             raise Unauthorized("the session is over; log in again")
         return built_in(CREDENTIAL)
@@ -92,7 +106,7 @@ class Sessions:
         try:
             note = self._control.store.vault.open(base64.urlsafe_b64decode(cookie.encode("ascii")), SEALED_FOR)
             account = int(note["account"]) if "account" in note else None
-            return Session(note["actor"], float(note["until"]), note["of"], account)
+            return Session(note["actor"], float(note["until"]), note["of"], account, "by" in note)
         except (SecretKeyWrong, UnicodeError, binascii.Error, json.JSONDecodeError, KeyError, ValueError):
             raise Unauthorized("the session is not known; log in again") from None
 

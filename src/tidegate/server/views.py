@@ -49,6 +49,8 @@ class ProjectView:
     description: str
     created_at: Moment
     tasks: int
+    allow_from: list[str] | None = None
+    """Networks it may be reached from; None: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
-from tidegate.model.permission import LOOKS
+from tidegate.model.permission import ENTRIES, LOOKS
 from tidegate.model.principal import Principal
 from tidegate.model.task import is_name
 from tidegate.server.access import ABOUT, PRINCIPAL
 from tidegate.server.audit import DONE, FAILED, REFUSED
 from tidegate.server.control import Control
+from tidegate.server.reach import address_of
 from tidegate.server.session import CREDENTIAL, SAFE_METHODS
 from tidegate.store.audit import Entry
 
@@ -24,15 +25,17 @@ async def told(control: Control, scope: Scope, status: int, code: str = "") -> N
     """A request of the REST API was, or is about to be, answered with this status. Raises `StoreUnavailable`."""
     about: Mapping[str, Any] = scope.get(ABOUT, {})
     route = getattr(scope.get("route"), "name", "")
-    command = scope["method"] not in SAFE_METHODS and route not in LOOKS
+    command = (scope["method"] not in SAFE_METHODS or route in ENTRIES) and route not in LOOKS
+    # A browser that is refused is sent on, to a page that says so.
+    status = int(about.get("status", status))
     if not (command or status in _REFUSED_LOOKS or about.get("hidden")):
         return
     who: Principal | None = scope.get(PRINCIPAL)
     entry = Entry(
         at=control.clock.now(),
         actor=who.actor if who else str(about.get("actor", "")),
-        credential=who.credential if who else CREDENTIAL if about.get("actor") else "",
-        address=scope["client"][0] if scope.get("client") else "",
+        credential=who.credential if who else about.get("credential", CREDENTIAL) if about.get("actor") else "",
+        address=address_of(scope),
         action=route or f"{scope['method']} elsewhere",
         subject=_subject(scope.get("path_params", {}), about),
         project=str(about.get("project", "")) if is_name(about.get("project")) else "",

@@ -27,6 +27,9 @@ class AccountRow:
     created_at: float
     created_by: str
     sessions: int
+    issuer: str | None
+    subject: str | None
+    administrator_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class MemberRow:
     role: str
     permissions: Sequence[str]
     since: float
+    by_group: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,14 @@ def list_accounts(tx: Connection) -> list[AccountRow]:
 def find_account(tx: Connection, ref: int | str, *, lock: bool = False) -> AccountRow | None:
     """By id or name."""
     wanted = account.c.id == ref if isinstance(ref, int) else account.c.name == ref
+    query = select(*columns(account, AccountRow)).where(wanted)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return read(AccountRow, row) if row is not None else None
+
+
+def find_bound(tx: Connection, issuer: str, subject: str, *, lock: bool = False) -> AccountRow | None:
+    """Whose account is bound to the person whom the provider calls so."""
+    wanted = (account.c.issuer == issuer) & (account.c.subject == subject)
     query = select(*columns(account, AccountRow)).where(wanted)
     row = tx.execute(query.with_for_update() if lock else query).one_or_none()
     return read(AccountRow, row) if row is not None else None

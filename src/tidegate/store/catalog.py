@@ -92,6 +92,16 @@ def change_project(tx: Connection, project_id: int, *, description: str) -> None
     tx.execute(project.update().where(project.c.id == project_id).values(description=description))
 
 
+def networks_of_projects(tx: Connection) -> dict[str, list[str] | None]:
+    """By the project's name, the networks it may be reached from; None: all."""
+    found = tx.execute(select(project.c.name, project.c.allow_from))
+    return {row.name: row.allow_from for row in found}
+
+
+def set_networks(tx: Connection, project_id: int, networks: list[str] | None) -> None:
+    tx.execute(project.update().where(project.c.id == project_id).values(allow_from=networks))
+
+
 def delete_project(tx: Connection, held: ProjectRow) -> None:
     """Raises `InUse` while it has tasks (removed ones count: their key events are kept) or data sources."""
     for kind, table in (("tasks", task), ("data sources", data_source)):

@@ -44,6 +44,7 @@ class ProjectRow:
     name: str
     description: str
     created_at: float
+    allow_from: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ project = Table(
     Column("name", String(100), nullable=False),
     Column("description", String(500), nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("allow_from", JSON(none_as_null=True)),  # networks it may be reached from; none: all
     UniqueConstraint("name"),
     sqlite_autoincrement=True,
 )
@@ -393,7 +394,11 @@ account = Table(
     Column("created_at", Double, nullable=False),
     Column("created_by", String(100), nullable=False),
     Column("sessions", Integer, nullable=False, server_default="0"),  # how often its log-ins were ended
+    Column("issuer", String(500)),  # of who logs in at a provider, with …
+    Column("subject", String(255)),  # … what it calls them, for ever
+    Column("administrator_by", String(300)),  # the provider's group that makes it one; none: by hand
     UniqueConstraint("name"),
+    Index("uq_account_issuer_subject", "issuer", "subject", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -405,6 +410,7 @@ member = Table(
     Column("role", String(30), nullable=False),
     Column("permissions", JSON, nullable=False),  # of the role `custom`
     Column("since", Double, nullable=False),
+    Column("by_group", String(300)),  # the provider's group it comes from; none: given by hand
     Index("ix_member_account_id", "account_id"),
 )
 

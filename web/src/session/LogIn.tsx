@@ -1,5 +1,5 @@
 import { Button, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -7,7 +7,7 @@ import { type Problem, problemOf } from "../api/client";
 import { Logo } from "../parts/Icon";
 import { ProblemBox } from "../parts/ProblemBox";
 import { Preferences } from "../shell/Preferences";
-import { logIn } from "./session";
+import { logIn, logInWays, notSignedOn, signOnPlace } from "./session";
 
 export function LogIn() {
   const { t } = useTranslation();
@@ -16,6 +16,10 @@ export function LogIn() {
   const [secret, setSecret] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
+  const { data: ways } = useQuery(logInWays());
+  const refused = problem ? null : notSignedOn;
+  // The label that nobody set is said in the reader's language.
+  const label = ways?.sso === "Single sign-on" ? t("login.sso") : ways?.sso;
 
   async function enter(event: FormEvent) {
     event.preventDefault();
@@ -87,6 +91,22 @@ export function LogIn() {
           <Button type="submit" size="md" loading={busy} disabled={!secret.trim()} fullWidth>
             {t("login.enter")}
           </Button>
+          {refused && (
+            <ProblemBox
+              problem={{
+                status: 0,
+                code: refused,
+                detail: "",
+                title: t([`login.problem.${refused}`, "login.problem.request.sign_on_refused"]),
+                advice: t("login.ssoAdvice"),
+              }}
+            />
+          )}
+          {label && (
+            <Button component="a" href={signOnPlace()} variant="default" size="md" fullWidth>
+              {label}
+            </Button>
+          )}
           <Text size="sm" c="dimmed" ta="center">
             {t("login.first")} <Link to="/set-up">{t("login.toSetUp")}</Link>
           </Text>

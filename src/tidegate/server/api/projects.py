@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Request
 from pydantic import Field
 
+from tidegate.model.network import NETWORKS_MAX
 from tidegate.model.principal import Principal
 from tidegate.server.access import Caller, group_for
 from tidegate.server.api.shapes import Body, Door, NameInPath, NewName, Version, VersionField
 from tidegate.server.control import Control
+from tidegate.server.reach import address_of
 from tidegate.server.views import GroupView, ProjectView
 
 router = APIRouter()
@@ -23,6 +27,13 @@ class NewProject(Body):
 
 class ChangedProject(Body):
     description: str = Field(max_length=500)
+
+
+class AllowList(Body):
+    networks: list[Annotated[str, Field(max_length=50)]] = Field(
+        max_length=NETWORKS_MAX, description="Such as `10.1.0.0/16`, or single addresses; empty: from everywhere."
+    )
+    force: bool = Field(default=False, description="Also if it leaves out where you come from.")
 
 
 class NewGroup(Body):
@@ -60,6 +71,13 @@ def edit_project(control: Door, who: Caller, name: NameInPath, body: ChangedProj
 def delete_project(control: Door, who: Caller, name: NameInPath) -> None:
     """Delete it; refused while it has tasks or data sources."""
     control.delete_project(name, actor=who.actor)
+
+
+@router.put("/projects/{name}/allow-list", tags=["projects"])
+def set_allow_list(request: Request, control: Door, name: NameInPath, body: AllowList) -> ProjectView:
+    """Say from which networks the project may be reached; a list that leaves out where you come from is refused unless
+    it is forced. Global administrators may do so from wherever the server itself takes requests."""
+    return control.set_allow_list(name, body.networks, address=address_of(request.scope), force=body.force)
 
 
 @router.get("/resource-groups", tags=["resource groups"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import Field
 
 import tidegate
@@ -16,6 +17,7 @@ from tidegate.server.access import Caller, about, commands_for
 from tidegate.server.accounts import AccountView
 from tidegate.server.api.shapes import Body, Door, NewName
 from tidegate.server.control import Control
+from tidegate.server.oidc import Provider
 from tidegate.server.session import COOKIE, LASTS_S, Sessions, cookie_of, demand_same_origin
 from tidegate.server.views import Moment
 
@@ -48,6 +50,13 @@ class SessionView:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """`go_to` is where to send the browser to log out at the provider as well."""
+
+    go_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class PermissionView:
     """`scope` is `project`, `server` or `account`."""
 
@@ -74,7 +83,7 @@ class SetUp(Body):
     password: str = Field(min_length=1, max_length=1000)
 
 
-def _sessions(request: Request) -> Sessions:
+def sessions_of(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.sessions
     return sessions
 
@@ -84,6 +93,17 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def provider_of(request: Request) -> Provider | None:
+    """None: there is no single sign-on."""
+    provider: Provider | None = request.app.state.provider
+    return provider
+
+
+def set_session(response: Response, cookie: str, lasts_s: float, *, secure: bool) -> None:
+    """A cookie that no script can read and no other site can use."""
+    response.set_cookie(COOKIE, cookie, max_age=int(lasts_s), path="/", httponly=True, samesite="strict", secure=secure)
+
+
 @router.post("/session", status_code=201)
 def log_in(request: Request, response: Response, control: Door, body: LogIn) -> SessionView:
     """Log in, with the admin token or with an account's name and password: the answer sets a cookie that only this
@@ -91,36 +111,34 @@ def log_in(request: Request, response: Response, control: Door, body: LogIn) -> 
     demand_same_origin(request.scope)
     if body.token is not None and body.name is None and body.password is None:
         about(request.scope)["actor"] = BUILT_IN
-        session, cookie = _sessions(request).open(body.token)
+        session, cookie = sessions_of(request).open(body.token)
     elif body.token is None and body.name is not None and body.password is not None:
         # A password typed into the wrong field is kept nowhere: only names that there are.
         about(request.scope)["actor"] = body.name if control.has_account(body.name) else ""
-        session, cookie = _sessions(request).log_in(body.name, body.password, address_of(request))
+        session, cookie = sessions_of(request).log_in(body.name, body.password, address_of(request))
     else:
         raise Invalid("token, name, password: either a token, or a name and a password")
-    response.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=LASTS_S,
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return _view(control, _sessions(request).who(cookie), session.until)
+    set_session(response, cookie, LASTS_S, secure=request.url.scheme == "https")
+    return _view(control, sessions_of(request).who(cookie), session.until)
 
 
 @router.get("/session")
 def get_session(request: Request, control: Door, who: Caller) -> SessionView:
     """Who asks, and what they may do."""
     cookie = None if "authorization" in request.headers else cookie_of(request.scope)
-    return _view(control, who, _sessions(request).check(cookie).until if cookie else None)
+    return _view(control, who, sessions_of(request).check(cookie).until if cookie else None)
 
 
-@router.delete("/session", status_code=204)
-def log_out(response: Response) -> None:
-    """Have the browser forget its session."""
+@router.delete("/session", status_code=204, responses={200: {"model": LoggedOut}})
+def log_out(request: Request) -> Response:
+    """Have the browser forget its session. Who came from the provider is told where to log out there as well."""
+    cookie = None if "authorization" in request.headers else cookie_of(request.scope)
+    provider = provider_of(request)
+    signed_on = cookie is not None and sessions_of(request).check(cookie).signed_on
+    go_to = provider.farewell() if provider is not None and signed_on else None
+    response = JSONResponse({"go_to": go_to}) if go_to else Response(status_code=204)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return response
 
 
 @router.post("/setup", status_code=201)

@@ -18,6 +18,7 @@ from tidegate.server.api.shapes import Body, Door, NameInPath, NewName
 router = APIRouter(prefix="/users", tags=["users"])
 
 Secret = Annotated[str, Field(min_length=1, max_length=1000)]
+Subject = Annotated[str, Field(max_length=255)]
 
 
 class NewUser(Body):
@@ -28,6 +29,9 @@ class NewUser(Body):
     password: Secret | None = Field(default=None, description="Of a person: 12 characters or more.")
     administrator: bool = Field(default=False, description="Whether it may do everything.")
     description: str = Field(default="", max_length=500)
+    subject: Subject | None = Field(
+        default=None, description="What the log-in provider calls the person, who then needs no password here."
+    )
 
 
 class ChangedUser(Body):
@@ -38,6 +42,7 @@ class ChangedUser(Body):
         "for good.",
     )
     description: str | None = Field(default=None, max_length=500)
+    subject: Subject | None = Field(default=None, description="As in a new one; empty: no log-in there any more.")
 
 
 class NewPassword(Body):
@@ -59,7 +64,7 @@ def list_users(control: Door) -> list[AccountView]:
 @router.post("", status_code=201)
 def create_user(control: Door, who: Caller, body: NewUser) -> AccountView:
     """Make an account. It sees no project until it is a member of one."""
-    if body.administrator:
+    if body.administrator or body.subject is not None:
         _demand_whole(who)
     return control.create_account(
         body.name,
@@ -67,6 +72,7 @@ def create_user(control: Door, who: Caller, body: NewUser) -> AccountView:
         password=body.password,
         administrator=body.administrator,
         description=body.description,
+        subject=body.subject,
         actor=who.actor,
     )
 
@@ -79,11 +85,15 @@ def get_user(control: Door, name: NameInPath) -> AccountView:
 
 @router.put("/{name}")
 def edit_user(control: Door, who: Caller, name: NameInPath, body: ChangedUser) -> AccountView:
-    """Make it an administrator or none, disable or enable it, describe it."""
-    if body.administrator or control.account(name).administrator:
+    """Make it an administrator or none, disable or enable it, describe it, bind it to somebody at the provider."""
+    if body.administrator or body.subject is not None or control.account(name).administrator:
         _demand_whole(who)
     return control.edit_account(
-        name, administrator=body.administrator, enabled=body.enabled, description=body.description
+        name,
+        administrator=body.administrator,
+        enabled=body.enabled,
+        description=body.description,
+        subject=body.subject,
     )
 
 
@@ -116,4 +126,4 @@ def set_password(request: Request, control: Door, who: Caller, name: NameInPath,
 def _demand_whole(who: Principal) -> None:
     """What a limited credential makes must not be without limits. Raises `Forbidden`."""
     if not who.limit.whole:
-        raise Forbidden(f"{who.actor} came with a limited token, which makes no administrators and sets no passwords")
+        raise Forbidden(f"{who.actor} came with a limited token, which makes no administrators and sets no log-ins")

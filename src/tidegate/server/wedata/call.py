@@ -51,7 +51,7 @@ class Call:
     @property
     def _all(self) -> bool:
         """Whether everything is there for them, and allowed."""
-        return self.who.administrator and self.who.limit.whole
+        return self.who.sees_all
 
     def projects_of(self, asked: Shape) -> dict[str, str]:
         """The projects of the data sources it names, by their ids as they are written; of those that are there for
@@ -77,6 +77,7 @@ class Call:
             found = self.control.project(ref)
         except NotFound as error:
             raise Declined(codes.NO_PROJECT, error.detail) from None
+        self.who.demand_reach(found.name)
         if not self.who.sees(found.name):
             raise Declined(codes.NO_PROJECT, f"there is no project {ref}")
         return found
@@ -88,6 +89,7 @@ class Call:
     def data_source(self, number: int) -> DataSourceView:
         """Of any project that is there for whoever asks. Raises `NotFound`."""
         found = self.control.data_source_by_id(number)
+        self.who.demand_reach(found.project)
         if not self.who.sees(found.project):
             raise NotFound(f"there is no data source {number}")
         return found

@@ -18,6 +18,7 @@ from tidegate.errors import Invalid, StoreUnavailable, TidegateError
 from tidegate.model.permission import ACTIONS
 from tidegate.server.control import Control
 from tidegate.server.guard import BODY_MAX_BYTES, check_texts, parse_json, read_body
+from tidegate.server.reach import address_of
 from tidegate.server.wedata import codes
 from tidegate.server.wedata.actions import BY_NAME, LATER_VERSION, VERSION, Action, Standing
 from tidegate.server.wedata.call import Answer, Call
@@ -52,7 +53,8 @@ class WedataDoor:
                 # The rest of the body is not read, so the connection cannot carry another request.
                 more["Connection"] = "close"
                 raise
-            said = await run_in_threadpool(answered, self.control, received(scope, body), told)
+            request = received(scope, body)
+            said = await run_in_threadpool(answered, self.control, request, told, address_of(scope))
         except Exception as error:
             if not isinstance(error, (Declined, TidegateError)):
                 log.error("wedata.crashed", request_id=request_id, exc_info=error)
@@ -64,9 +66,8 @@ class WedataDoor:
 
     async def _witnessed(self, scope: Scope, told: Told, said: Answer) -> Answer:
         """What is answered, once the audit log has it: what nobody can be told of later is not said to be done."""
-        address = scope["client"][0] if scope.get("client") else ""
         try:
-            await run_in_threadpool(told.keep, self.control, address)
+            await run_in_threadpool(told.keep, self.control, address_of(scope))
         except StoreUnavailable as error:
             return said if told.refused else refusal(declined(error))
         return said
@@ -77,7 +78,7 @@ def received(scope: Scope, body: bytes) -> Received:
     return Received(scope["method"], scope["query_string"].decode("latin-1"), headers, body)
 
 
-def answered(control: Control, request: Received, told: Told) -> Answer:
+def answered(control: Control, request: Received, told: Told, address: str) -> Answer:
     """The one place where it is decided who asks, which `told` keeps. Raises `Declined` and whatever the services
     raise."""
     said = claim(request)
@@ -90,7 +91,7 @@ def answered(control: Control, request: Received, told: Told) -> Answer:
     told.action = action.name
     if action.request is None or action.handler is None:
         raise Declined(codes.UNKNOWN_ACTION, f"the action {action.name} is not provided. {action.differs}")
-    call, asked = Call(control, signer.who), parse(action.request, content(request.body))
+    call, asked = Call(control, control.placed(signer.who, address)), parse(action.request, content(request.body))
     told.asked, told.each = asked, call.each
     told.projects = call.projects_of(asked)
     call.demand(ACTIONS[action.name], asked)

@@ -23,7 +23,9 @@ class AccessKeyView(TypedDict):
     account: str | None
 
 class AccountView(TypedDict):
-    """`kind` is `person`, who logs in with a password, or `service`, which has tokens and access keys only."""
+    """`kind` is `person`, who logs in with a password or at the provider, or `service`, which has tokens and access
+    keys only.
+    """
     name: str
     kind: str
     description: str
@@ -33,6 +35,8 @@ class AccountView(TypedDict):
     created_at: str
     created_by: str
     projects: dict[str, str]
+    subject: str | None
+    administrator_by: str | None
 
 class AlarmView(TypedDict):
     """What an alert rule may have a condition on. `form` says how it is compared: `is so`, `above`, `below`, or `above
@@ -102,6 +106,10 @@ class AlertView(TypedDict):
     resolved_at: str | None
     sent: str
     messages: list[AlertMessageView]
+
+class AllowList(TypedDict):
+    networks: list[str]
+    force: NotRequired[bool]
 
 class AppliesTo(TypedDict):
     """Exactly one of these."""
@@ -196,6 +204,7 @@ class ChangedUser(TypedDict):
     administrator: NotRequired[bool | None]
     enabled: NotRequired[bool | None]
     description: NotRequired[str | None]
+    subject: NotRequired[str | None]
 
 class CheckLine(TypedDict):
     """One check. `of` is what was looked at: `definition`, `references`, `source`, `target` or `tables`; `stops` what a
@@ -347,6 +356,10 @@ class LogIn(TypedDict):
     name: NotRequired[str | None]
     password: NotRequired[str | None]
 
+class LogInWays(TypedDict):
+    """`sso` is what the button for the provider says; None: there is none."""
+    sso: str | None
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 class LogLineView(TypedDict):
@@ -375,6 +388,10 @@ class LogSpec(TypedDict):
     when_short: NotRequired[WhenShort]
     below: NotRequired[str]
 
+class LoggedOut(TypedDict):
+    """`go_to` is where to send the browser to log out at the provider as well."""
+    go_to: str
+
 class MemberView(TypedDict):
     account: str
     kind: str
@@ -383,6 +400,7 @@ class MemberView(TypedDict):
     role: str
     permissions: list[str]
     since: str
+    by_group: str | None
 
 class Membership(TypedDict):
     role: TidegateModelPermissionRole
@@ -481,6 +499,7 @@ class NewUser(TypedDict):
     password: NotRequired[str | None]
     administrator: NotRequired[bool]
     description: NotRequired[str]
+    subject: NotRequired[str | None]
 
 class OfferView(TypedDict):
     """A command, and why not if it is not allowed. `note` says what it does, `cost` what it would repeat or lose."""
@@ -645,6 +664,7 @@ class ProjectView(TypedDict):
     description: str
     created_at: str
     tasks: int
+    allow_from: NotRequired[list[str] | None]
 
 QuietSpec = TypedDict('QuietSpec', {'weekdays': 'NotRequired[list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]]', 'from': 'str', 'to': 'str', 'time_zone': 'NotRequired[str]'})
 

@@ -59,7 +59,7 @@ EventName = Annotated[str, Field(min_length=1, max_length=50)]
 class StartPoint(Body):
     read: ReadMode | None = Field(default=None, strict=False, description="Instead of what the definition says.")
     position: str | None = Field(default=None, max_length=1000, description="Where the source's log is read from.")
-    time: AwareDatetime | None = Field(
+    time: Instant | None = Field(
         default=None,
         strict=False,
         description="The earliest instant whose changes are wanted, with its zone; instead of a position.",
@@ -183,7 +183,7 @@ def preview_command(
     project: Project = "default",
     read: Annotated[ReadMode | None, Query(description="For `run` only, as in the command's `start`.")] = None,
     position: Annotated[str | None, Query(max_length=1000, description="For `run` only, likewise.")] = None,
-    time: Annotated[AwareDatetime | None, Query(description="For `run` only, likewise.")] = None,
+    time: Annotated[Instant | None, Query(description="For `run` only, likewise.")] = None,
 ) -> PreviewView:
     """What the command would do now: whether it is allowed, what is kept, discarded and read again. Nothing is changed.
     It makes the very checks of the command, which may take seconds."""

@@ -378,6 +378,13 @@ class Calls(Asking):
         """Delete it; refused while it has tasks or data sources."""
         self.ask("DELETE", address_of("/api/v1/projects/{name}", name=name))
 
+    def set_allow_list(self, name: str, body: s.AllowList) -> s.ProjectView:
+        """Say from which networks the project may be reached; a list that leaves out where you come from is refused unless
+        it is forced. Global administrators may do so from wherever the server itself takes requests.
+        """
+        found: s.ProjectView = self.ask("PUT", address_of("/api/v1/projects/{name}/allow-list", name=name), body=body)
+        return found
+
     def list_groups(self) -> list[s.GroupView]:
         """All resource groups with their units, total and used; what uses them as far as you may see it."""
         found: list[s.GroupView] = self.ask("GET", address_of("/api/v1/resource-groups"))
@@ -432,7 +439,7 @@ class Calls(Asking):
         return found
 
     def edit_user(self, name: str, body: s.ChangedUser) -> s.AccountView:
-        """Make it an administrator or none, disable or enable it, describe it."""
+        """Make it an administrator or none, disable or enable it, describe it, bind it to somebody at the provider."""
         found: s.AccountView = self.ask("PUT", address_of("/api/v1/users/{name}", name=name), body=body)
         return found
 
@@ -504,7 +511,7 @@ class Calls(Asking):
         return found
 
     def log_out(self) -> None:
-        """Have the browser forget its session."""
+        """Have the browser forget its session. Who came from the provider is told where to log out there as well."""
         self.ask("DELETE", address_of("/api/v1/session"))
 
     def set_up(self, body: s.SetUp) -> s.AccountView:
@@ -515,6 +522,11 @@ class Calls(Asking):
     def list_permissions(self) -> s.PermissionTable:
         """The permission table: what there is to be allowed, and what each role is."""
         found: s.PermissionTable = self.ask("GET", address_of("/api/v1/permissions"))
+        return found
+
+    def list_log_in_ways(self) -> s.LogInWays:
+        """How one may log in besides with a name and password, or a token."""
+        found: s.LogInWays = self.ask("GET", address_of("/api/v1/session/ways"))
         return found
 
     def scrape(self) -> str:

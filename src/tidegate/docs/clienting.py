@@ -114,6 +114,8 @@ def _calls(name: str, says: str, mark: str, wait: str) -> str:
     ]
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
+            if not _answers(operation):
+                continue
             lines += ["", *_method(path, method, operation, mark, wait)]
     return "\n".join(lines) + "\n"
 
@@ -162,6 +164,11 @@ def _optional(kind: str) -> str:
 
 def _safe(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _answers(operation: Json) -> bool:
+    """Whether a program is answered; a browser may only be sent on."""
+    return any(status.startswith("2") for status in operation["responses"])
 
 
 def _answer(operation: Json) -> tuple[str, str]:

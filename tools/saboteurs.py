@@ -405,8 +405,8 @@ SABOTEURS = (
         "tokens_outlive_disabling",
         "the tokens of a disabled account are good when it is enabled again",
         "server/accounts.py",
-        "                accounts.end_credentials(tx, row)\n            accounts.change_account(tx, row, **{",
-        "            accounts.change_account(tx, row, **{",
+        "                accounts.end_credentials(tx, row)\n            changes = {field",
+        "            changes = {field",
         ("tests/api/test_accounts.py",),
     ),
     Saboteur(

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, PasswordInput, Stack } from "@mantine/core";
+import { Button, Checkbox, Group, Modal, PasswordInput, Stack } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -21,13 +21,15 @@ export function Password({ account, own = false, onClose }: Given) {
   const client = useQueryClient();
   const [present, setPresent] = useState("");
   const [password, setPassword] = useState("");
+  const [ends, setEnds] = useState(false);
   const save = useMutation({
     gcTime: 0,
     mutationFn: async () => {
       await ask(
         api.PUT("/api/v1/users/{name}/password", {
           params: { path: { name: account } },
-          body: { password, present: own ? present : undefined },
+          // A password that an administrator sets ends them whatever is said.
+          body: { password, present: own ? present : undefined, end_credentials: ends },
         }),
       );
       if (own) client.setQueryData(["session"], await logIn(account, password));
@@ -75,6 +77,13 @@ export function Password({ account, own = false, onClose }: Given) {
             autoComplete="new-password"
             onChange={(event) => setPassword(event.currentTarget.value)}
           />
+          {own && (
+            <Checkbox
+              label={t("password.ends")}
+              checked={ends}
+              onChange={(event) => setEnds(event.currentTarget.checked)}
+            />
+          )}
           {save.error && <ProblemBox problem={problemOf(save.error)} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -17,7 +17,7 @@ export function Verify() {
       const query = expect.trim() ? { expect: expect.trim() } : {};
       return {
         at: Date.now(),
-        noted: expect.trim(),
+        expected: expect.trim(),
         ...(await ask(api.GET("/api/v1/audit/verify", { params: { query } }))),
       };
     },
@@ -57,7 +57,7 @@ export function Verify() {
           <p className={said.ok ? "verdict-ok" : "verdict-bad"}>
             <Icon name={said.ok ? "check" : "cross"} size={15} />{" "}
             {said.ok
-              ? t(said.noted ? "verify.okSince" : "verify.ok", { entries: whole(said.entries) })
+              ? t(said.expected ? "verify.okSince" : "verify.ok", { entries: whole(said.entries) })
               : t("verify.wrong", { wrong: said.wrong })}{" "}
             <span className="faint">{clock(said.at)}</span>
           </p>

@@ -30,7 +30,8 @@ def talking(tmp_path: Path) -> Iterator[Api]:
             entry(at + 1, word, at=AT + at, level="warning" if at == 6 else "info") for at, word in enumerate(words)
         ]
         say(api, *lines)
-        until(lambda: len(whole(Sdk(api.url, pair_of(api)))) == len(words), "the lines to be stored", 20)
+        sdk = Sdk(api.url, pair_of(api))
+        until(lambda: len(whole(sdk)) == len(words), "the lines to be stored", 20)
         yield api
 
 

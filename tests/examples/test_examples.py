@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tidegate.demo import warden
+from tidegate.server.wedata.actions import ACTIONS
 from tidegate.testing.servers import PostgresServer, free_port, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -137,5 +138,20 @@ def test_the_history_of_the_orders_is_written_down(site: Site, postgres: Postgre
     site.does("stop", "orders_history")
 
 
-def test_every_example_is_tried_here() -> None:
-    assert sorted(path.name for path in EXAMPLES.iterdir()) == ["history.yaml", "shop.yaml"]
+def test_tencents_command_line_is_given_actions_that_there_are() -> None:
+    """What it does with them is tried where it is installed (tests/e2e/test_wedata.py)."""
+    subprocess.run(["sh", "-n", EXAMPLES / "tccli.sh"], check=True)
+    asked = set(re.findall(r"\bask (\w+)", (EXAMPLES / "tccli.sh").read_text()))
+    assert len(asked) > 3
+    assert asked <= {action.name for action in ACTIONS if action.handler is not None}
+
+
+def test_every_example_is_tried() -> None:
+    programs = ["airflow_dag.py", "operate.py"]  # tests/api/test_client_examples.py
+    assert sorted(path.name for path in EXAMPLES.iterdir()) == [
+        *programs[:1],
+        "history.yaml",
+        *programs[1:],
+        "shop.yaml",
+        "tccli.sh",
+    ]

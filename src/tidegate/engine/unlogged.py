@@ -2,6 +2,7 @@
 
 What a look finds is remembered at the target before anybody hears of it, so that no change ends the run twice. A
 TRUNCATE of the whole table is in the log, and looks like one of each partition: judged once the log is past the look.
+So is what was attached.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class UnloggedWatch:
         told: list[UnloggedChange] = []
         for name, pending in list(self._pending.items()):
             copy = self._state.handoff.tables.get(name)
-            waits = any(change.transaction is not None for change in pending.changes) and reached < pending.until
+            waits = any(_wait(change) for change in pending.changes) and reached < pending.until
             if copy is not None and waits:
                 continue
             del self._pending[name]
@@ -137,6 +138,13 @@ class UnloggedWatch:
 def _begun(copy: TableCopy) -> bool:
     """Whether anything was read of the table yet; else all that a look finds will be in the copy."""
     return copy.in_step or bool(copy.patches) or any(chunk.mark is not None for chunk in copy.chunks)
+
+
+def _wait(change: UnloggedChange) -> bool:
+    """Whether it is told only once the log is past the look: the log may explain it; or the run that goes on must begin
+    behind it, for a walsender of PostgreSQL 14 that saw rows of a table before it became a partition leaves out those
+    that come after, too, as long as it lives (I3)."""
+    return change.transaction is not None or change.what is Unlogged.ATTACHED
 
 
 def _explained(change: UnloggedChange, watched: Watched) -> bool:

@@ -17,8 +17,7 @@ from tidegate.testing.crash.pairs import MARIADB_PAIRS
 from tidegate.testing.mariadb import available
 
 SEED = int(os.environ.get("TIDEGATE_TEST_SEED") or random_seed())
-# A quiet machine of two cores needs about seven; one with other work may take longer, and must do as much.
-MINUTES_MAX = 18.0
+MINUTES_MAX = 12.0
 # More of what is asked for most often; what is rare is slow.
 WEIGHTS = {
     "kill": 8,

@@ -189,6 +189,26 @@ def test_a_disabled_account_ends_at_once_and_cannot_come_back(
     assert refusal(signed_on(at(), as_person="s-fay")) == "request.sign_on_refused"
 
 
+@pytest.mark.parametrize(
+    "ended",
+    [
+        [("", {"enabled": False}, 200), ("", {"enabled": True}, 200)],
+        [("/password", {"password": "a long new password"}, 204)],
+    ],
+    ids=["disabled and enabled again", "another password by an administrator"],
+)
+def test_what_ends_log_ins_ends_those_at_the_provider_too(
+    api: Api, provider: Real, at: Callable[[], httpx.Client], ended: list[tuple[str, dict[str, Any], int]]
+) -> None:
+    provider.put("s-eve", preferred_username="eve", groups=["/ops"])
+    client = at()
+    signed_on(client, as_person="s-eve")
+    assert client.get("/api/v1/ops").status_code == 200
+    for place, body, expected in ended:
+        api.ask("PUT", f"/users/eve{place}", expect=expected, json=body)
+    refused(client.get("/api/v1/ops"), 401, "request.unauthorized")
+
+
 def test_a_session_ends_when_the_setting_says(
     api: Api, provider: Real, at: Callable[[], httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:

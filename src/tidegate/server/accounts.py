@@ -172,8 +172,8 @@ class Accounts(Desk):
         subject: str | None = None,
     ) -> AccountView:
         """One that is disabled is refused from the next request on, whatever it comes with: its log-ins, tokens and
-        access keys are over, also if it is enabled again. An empty `subject` unbinds
-        it from the provider. Raises `NotFound`, `Invalid`, `NameTaken`."""
+        access keys are over, also if it is enabled again. An empty `subject` unbinds it from the provider. Raises
+        `NotFound`, `Invalid`, `NameTaken`."""
         given: dict[str, Any] = {"administrator": administrator, "enabled": enabled, "description": description}
         if len(description or "") > DESCRIPTION_MAX:
             raise Invalid(f"description: must be at most {DESCRIPTION_MAX} characters")
@@ -202,9 +202,9 @@ class Accounts(Desk):
     def set_password(
         self, name: str, password: str, *, present: str | None, address: str, end_credentials: bool = False
     ) -> None:
-        """Log-ins with the one before are over. `present` is the one before, or None where an administrator sets it:
-        then, and with `end_credentials`, tokens and access keys are over as well. Raises `NotFound`, `Invalid`,
-        `TooManyTries`."""
+        """All log-ins are over, also those at the provider. `present` is the password before, or None where an
+        administrator sets it: then, and with `end_credentials`, tokens and access keys are over as well. Raises
+        `NotFound`, `Invalid`, `TooManyTries`."""
         with self.db.read() as tx:
             held = accounts.get_account(tx, name)
         if held.kind != PERSON:
@@ -220,7 +220,8 @@ class Accounts(Desk):
             row = accounts.get_account(tx, name, lock=True)
             if present is None or end_credentials:
                 accounts.end_credentials(tx, row)
-            accounts.change_account(tx, row, password_hash=made)
+            # Those at the provider know nothing of the password.
+            accounts.change_account(tx, row, password_hash=made, sessions=row.sessions + 1)
 
     # --- who somebody is ---
 

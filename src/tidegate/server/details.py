@@ -14,8 +14,8 @@ from tidegate.model.task import is_name
 
 DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
     "put_member": {"role": "", "permissions": ""},
-    "create_user": {"kind": "person", "administrator": "no"},
-    "edit_user": {"administrator": "", "enabled": ""},
+    "create_user": {"kind": "person", "administrator": "no", "subject": ""},
+    "edit_user": {"administrator": "", "enabled": "", "subject": ""},
     "create_token": {"account": "", "days": "90", "permissions": "all", "projects": "all"},
     "create_access_key": {"account": ""},
     "change_owner": {"owner": ""},

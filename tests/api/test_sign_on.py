@@ -200,12 +200,12 @@ def test_a_disabled_account_ends_at_once_and_cannot_come_back(
 def test_what_ends_log_ins_ends_those_at_the_provider_too(
     api: Api, provider: Real, at: Callable[[], httpx.Client], ended: list[tuple[str, dict[str, Any], int]]
 ) -> None:
-    provider.put("s-eve", preferred_username="eve", groups=["/ops"])
+    provider.put("s-ivy", preferred_username="ivy", groups=["/ops"])
     client = at()
-    signed_on(client, as_person="s-eve")
+    signed_on(client, as_person="s-ivy")
     assert client.get("/api/v1/ops").status_code == 200
     for place, body, expected in ended:
-        api.ask("PUT", f"/users/eve{place}", expect=expected, json=body)
+        api.ask("PUT", f"/users/ivy{place}", expect=expected, json=body)
     refused(client.get("/api/v1/ops"), 401, "request.unauthorized")
 
 

@@ -128,10 +128,13 @@ end $$;
 
 HOT = """
 create procedure change(total bigint, base bigint) language plpgsql as $$
+declare
+  hot bigint;
 begin
   for i in 1..total loop
+    hot := 1 + floor(random() * 1000)::int;  -- in the statement itself it would be another for each row of the table
     update orders set amount = amount + 1, status = 'shipped',
-      updated = timestamp '2025-01-01' + make_interval(secs => i / 1000.0) where id = 1 + floor(random() * 1000)::int;
+      updated = timestamp '2025-01-01' + make_interval(secs => i / 1000.0) where id = hot;
     if i % 50 = 0 then commit; end if;
   end loop;
 end $$;

@@ -187,7 +187,7 @@ end $$;
 WIDELY = f"""
 create procedure change(total bigint, base bigint) language plpgsql as $$
 declare
-  i bigint := base; done bigint := 0; gone bigint := 0; dice float8;
+  i bigint := base; done bigint := 0; gone bigint := 0; k bigint; dice float8;
 begin
   while done < total loop
     dice := random();
@@ -195,8 +195,8 @@ begin
       i := i + 1;
       insert into wide values (i, {WIDE_ROW});
     elsif dice < 0.9 then
-      update wide set c1 = c1 + 1, c3 = 'changed', c50 = done
-        where id = gone + 1 + floor(random() * (i - gone))::bigint;
+      k := gone + 1 + floor(random() * (i - gone))::bigint;
+      update wide set c1 = c1 + 1, c3 = 'changed', c50 = done where id = k;
     else
       gone := gone + 1;
       delete from wide where id = gone;

@@ -28,7 +28,7 @@ from statistics import median
 from typing import Any
 
 import httpx
-from ops import SENDERS, beat, cpu_s
+from ops import Speaker, beat, cpu_s
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = os.environ.get("TIDEGATE_CHROMIUM") or shutil.which("chromium")
@@ -79,22 +79,19 @@ def reporting(told: dict[str, Any], count: int) -> Iterator[dict[str, int]]:
     said = {"answered": 0}
 
     async def report() -> None:
-        limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
-        async with httpx.AsyncClient(base_url=told["url"], limits=limits, timeout=60, trust_env=False) as client:
+        async def worker(number: int, token: str) -> None:
+            speaker = Speaker(told["url"], token)
+            second = 0
+            due = time.monotonic() + number / count
+            while not stop.is_set():
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                second += 1
+                await speaker.say(beat(number, second, 0.05 + second % 7))
+                said["answered"] += 1
+                due = max(due + 1.0, time.monotonic())
+            speaker.close()
 
-            async def worker(number: int, token: str) -> None:
-                second = 0
-                due = time.monotonic() + number / count
-                while not stop.is_set():
-                    await asyncio.sleep(max(0.0, due - time.monotonic()))
-                    second += 1
-                    given = beat(number, second, 0.05 + second % 7)
-                    headers = {"Authorization": f"Bearer {token}"}
-                    (await client.post("/worker/v1/heartbeat", json=given, headers=headers)).raise_for_status()
-                    said["answered"] += 1
-                    due = max(due + 1.0, time.monotonic())
-
-            await asyncio.gather(*(worker(n, token) for n, token in enumerate(told["workers"][:count])))
+        await asyncio.gather(*(worker(n, token) for n, token in enumerate(told["workers"][:count])))
 
     thread = threading.Thread(target=lambda: asyncio.run(report()), daemon=True)
     thread.start()

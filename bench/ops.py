@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import sqlalchemy as sa
@@ -37,6 +38,7 @@ from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
 from tidegate.server.local_engine import Worker
+from tidegate.server.protocol import configured
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.roster import new_token
 from tidegate.store import catalog, runs, tasks
@@ -47,8 +49,9 @@ from tidegate.watch.alerts import Alerts
 
 TABLES, CHANGING = 50, 5
 LOOK_EVERY_S = 0.5
-SENDERS = 64
 LATE_S = 900.0
+LEASE_S = 3_600.0
+"""Nobody looks after a worker that is lost."""
 RULE = {
     "alert_rule": "bench",
     "applies_to": {"all": True},
@@ -124,13 +127,13 @@ def serve(folder: Path, url: str | None, count: int) -> None:
     configure("warning")
     store = open_store(folder, url=url, environment={}, default_units=count)
     nothing: Any = NothingBehind()
-    control = Control(store, nothing, limits=Limits())
+    control = Control(store, nothing, limits=Limits(lease_s=LEASE_S))
     token = control.first_token()
     workers = populate(control, count)
     reconciler = Reconciler(control, nothing)
     reconciler.start()
     Alerts(store.database, control.clock, lambda: reconciler.leading, figures=control.known).start()
-    listening = uvicorn.Config(build(control), port=0, log_config=None, access_log=False)
+    listening = configured(build(control), port=0)
     sock = listening.bind_socket()
     told = {"url": f"http://127.0.0.1:{sock.getsockname()[1]}", "token": token, "workers": workers}
     (folder / "told.new").write_text(json.dumps(told))
@@ -162,6 +165,32 @@ def beat(number: int, second: int, lag_s: float) -> dict[str, Any]:
     }
 
 
+class Speaker:
+    """A worker's connection: no more of HTTP than it takes, so that the speakers leave the server a processor."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._place = urlsplit(url)
+        self._head = f"POST /worker/v1/heartbeat HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def say(self, given: dict[str, Any]) -> None:
+        """Raises `AssertionError` for any answer but 200."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._place.hostname, self._place.port)
+        reader, writer = self._streams
+        body = json.dumps(given).encode()
+        said = f"{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(said.encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        answer = await reader.readexactly(length)
+        assert head.startswith(b"http/1.1 200 "), head + answer
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+
+
 async def speak(told: dict[str, Any], seconds: float) -> tuple[int, int, list[float], float | None]:
     """Heartbeats of every worker once a second, spread over it; how many were answered, how many were late by more than
     a second, how long each look at the list took, and how long the alert about the first task, which is late from half
@@ -170,14 +199,13 @@ async def speak(told: dict[str, Any], seconds: float) -> tuple[int, int, list[fl
     late_since: float | None = None
     alert_after_s: float | None = None
     looks: list[float] = []
-    limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     began = time.monotonic()
-    async with httpx.AsyncClient(base_url=told["url"], limits=limits, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=told["url"], timeout=30, trust_env=False) as client:
 
         async def worker(number: int, token: str) -> None:
             nonlocal answered, late, late_since
             due = began + random.random()  # noqa: S311 - spreads them
-            headers = {"Authorization": f"Bearer {token}"}
+            speaker = Speaker(told["url"], token)
             second = 0
             while due < began + seconds:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -185,12 +213,12 @@ async def speak(told: dict[str, Any], seconds: float) -> tuple[int, int, list[fl
                 second += 1
                 lags = number == 0 and time.monotonic() > began + seconds / 2
                 given = beat(number, second, LATE_S if lags else 0.05)
-                said = await client.post("/worker/v1/heartbeat", json=given, headers=headers)
-                said.raise_for_status()
+                await speaker.say(given)
                 if lags and late_since is None:
                     late_since = time.monotonic()
                 answered += 1
                 due += 1.0
+            speaker.close()
 
         async def looker() -> None:
             nonlocal alert_after_s

@@ -26,6 +26,7 @@ from tidegate.model.task import TaskSpec, matches
 from tidegate.server.app import build
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
+from tidegate.server.protocol import configured
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.signonconfig import SignOnConfig
 from tidegate.server.views import Retentions, Side
@@ -104,9 +105,7 @@ class CalmPlane:
 @contextmanager
 def answering(app: FastAPI, port: int = 0) -> Iterator[str]:
     """Serve the app on a port of this machine, by default a free one; yields its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1, ws="websockets-sansio")
-    )
+    server = uvicorn.Server(configured(app, port=port, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

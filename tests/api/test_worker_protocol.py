@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -10,6 +12,8 @@ import pytest
 from api.rig import Api
 from api.situations import TASK, give, paused, reach, registered, running, task
 from tidegate.model.lifecycle import State
+from tidegate.server import heartbeats as door
+from tidegate.server.views import Beat, Session
 from tidegate.testing.servers import until
 
 BEAT = {"phase": "incremental", "health": "steady"}
@@ -69,6 +73,30 @@ def test_a_worker_of_an_older_epoch_is_fenced_whatever_it_says(driven: Api) -> N
     assert (task(driven)["state"], task(driven)["version"]) == ("running", before)
 
 
+def test_heartbeats_of_one_moment_share_a_look_at_the_store_and_are_each_answered_for_themselves(
+    driven: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused(driven)
+    give(driven, "continue")
+    reach(driven, State.RUNNING)
+    seen: list[list[int]] = []
+    heartbeats = driven.control.heartbeats
+
+    def noted(spoken: Sequence[tuple[Session, Beat]]) -> Any:
+        seen.append([session.epoch for session, _ in spoken])
+        return heartbeats(spoken)
+
+    with as_worker(driven, 0) as zombie, as_worker(driven, 1) as worker, ThreadPoolExecutor(20) as pool:
+        assert zombie.post("heartbeat", json=BEAT).status_code == 409  # so that both are known
+        monkeypatch.setattr(driven.control, "heartbeats", noted)
+        monkeypatch.setattr(door, "GATHER_S", 0.5)
+        asked = [pool.submit(who.post, "heartbeat", json=BEAT) for who in (zombie, worker) * 10]
+        said = [answer.result().status_code for answer in asked]
+    assert said == [409, 200] * 10
+    assert any(set(epochs) == {1, 2} for epochs in seen), "none shared a look"
+    assert len(seen) < len(said) / 2
+
+
 def test_a_worker_of_a_stopped_run_is_fenced(driven: Api) -> None:
     running(driven)
     give(driven, "stop")
@@ -97,6 +125,7 @@ def test_a_worker_token_opens_nothing_but_the_worker_routes(driven: Api) -> None
         ("heartbeat", BEAT | {"extra": 1}),
         ("heartbeat", BEAT | {"counters": {"a": "1"}}),
         ("heartbeat", BEAT | {"lag_s": "soon"}),
+        ("heartbeat", [BEAT]),
         ("snapshot", {"kind": "weekly", "position": "0/1", "state": {}}),
         ("snapshot", {"kind": "periodic", "position": 1, "state": {}}),
         ("event", {"name": ""}),
@@ -104,13 +133,37 @@ def test_a_worker_token_opens_nothing_but_the_worker_routes(driven: Api) -> None
         ("event", {"name": "DROP TABLE"}),
     ],
 )
-def test_what_is_not_the_protocol_is_refused_and_changes_nothing(driven: Api, path: str, body: dict[str, Any]) -> None:
+def test_what_is_not_the_protocol_is_refused_and_changes_nothing(driven: Api, path: str, body: Any) -> None:
     running(driven)
     before = task(driven)["version"]
     with as_worker(driven) as worker:
         answer = worker.post(path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
     assert task(driven)["version"] == before
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{",
+        b'{"phase": "incremental", "health": "steady", "lag_s": NaN}',
+        b'{"phase": "incremental", "health": "steady", "lag_s": 1e999}',
+        b'{"phase": "incremental", "health": "steady", "counters": {"rows": 1e999}}',
+        b'{"phase": "incremental", "health": "steady", "error": {"facts": {"n": -1e999}}}',
+        b'{"phase": "incremental", "health": "steady", "error": {"facts": {"n": NaN}}}',
+        b'{"phase": "incremental", "health": "steady", "position": "\xff"}',
+        b'{"phase": "incremental", "health": "steady", "error": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+)
+def test_a_heartbeat_that_is_no_json_or_holds_what_no_store_can_is_refused(driven: Api, said: bytes) -> None:
+    running(driven)
+    with as_worker(driven) as worker:
+        answer = worker.post("heartbeat", content=said, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
+        assert worker.post("heartbeat", content=b"{}").json()["code"] == "request.not_json"
+        assert worker.get("heartbeat").headers["Allow"] == "POST"
+        assert worker.post("heartbeat", json=BEAT).status_code == 200
 
 
 def test_drained_without_its_snapshot_is_not_believed(driven: Api) -> None:

@@ -134,7 +134,7 @@ def test_a_worker_that_speaks_while_the_store_is_away_is_heard(world: World, mon
 
     world.clock.advance(9)
     with monkeypatch.context() as broken:
-        broken.setattr(runs, "standing", away)
+        broken.setattr(runs, "standings", away)
         with pytest.raises(StoreUnavailable):
             worker.beat()
     world.clock.advance(9)

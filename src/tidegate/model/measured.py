@@ -70,6 +70,8 @@ def _keepable(text: str) -> str:
 
 
 _KINDS = tuple(type(value) for value in astuple(TableMeasure()))
+_TEXTS = _KINDS.index(int)
+"""So many are texts; all behind them are numbers."""
 
 
 def named(name: str) -> str:
@@ -83,11 +85,14 @@ def heard(told: Sequence[Any]) -> TableMeasure:
     """What `tell` said. Raises `ValueError` for anything else."""
     if len(told) != len(_KINDS):
         raise ValueError("the figures of a table are not as many as there are")
-    for value, kind in zip(told, _KINDS, strict=True):
-        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-            raise ValueError("a figure of a table is of another type")
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and 0 <= value < 2**63):
-            raise ValueError("a figure of a table is out of range")
+    kinds = tuple(map(type, told))
+    if kinds != _KINDS and any(
+        given is not kind and (given, kind) != (int, float) for given, kind in zip(kinds, _KINDS, strict=True)
+    ):
+        raise ValueError("a figure of a table is of another type")
+    numbers = told[_TEXTS:]
+    if not (math.isfinite(sum(numbers)) and min(numbers) >= 0 and max(numbers) < 2**63):
+        raise ValueError("a figure of a table is out of range")
     measure = TableMeasure(*told)
     if max(measure.chunks_done, measure.chunks_total) >= 2**31:
         raise ValueError("the number of a table's pieces is out of range")

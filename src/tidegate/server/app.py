@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import tidegate
 from tidegate.console import pages
@@ -40,6 +43,8 @@ from tidegate.server.auth import OPEN_DOORS, TokenCheck
 from tidegate.server.control import Control
 from tidegate.server.gateway import AddressGate
 from tidegate.server.guard import Guard
+from tidegate.server.heartbeats import PATH as HEARTBEATS
+from tidegate.server.heartbeats import HeartbeatDoor
 from tidegate.server.oidc import Provider
 from tidegate.server.problem import LastResort, install
 from tidegate.server.session import Sessions
@@ -84,6 +89,7 @@ def build(
     app.add_middleware(WedataDoor, control=control)
     app.add_middleware(AddressGate, control=control, networks=allow_from)
     app.add_middleware(LastResort)
+    app.heartbeats = LastResort(HeartbeatDoor(control))
     return app
 
 
@@ -92,9 +98,19 @@ def openapi() -> dict[str, Any]:
     return _face(None).openapi()
 
 
-def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
+class Face(FastAPI):
+    heartbeats: ASGIApp | None = None
+    """Takes those of workers: with what is between a request and its route each would cost the server twice as much."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.heartbeats is not None and scope["type"] == "http" and scope["path"] == HEARTBEATS:
+            return await self.heartbeats(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+
+def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> Face:
     """The routes of the API, and its refusals."""
-    app = FastAPI(
+    app = Face(
         title="Tidegate",
         version=tidegate.__version__,
         description=ABOUT,
@@ -105,6 +121,17 @@ def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | Non
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
+    app.router.routes.extend(_routes())
+    install(app)
+    _document(app)
+    return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """The same for every application of a process: what they hang on they find in the request. FastAPI puts a route's
+    parts together at the first request that looks at it, which takes all of them half a second: here."""
+    router = APIRouter(generate_unique_id_function=lambda route: route.name, redirect_slashes=False)
     parts = (
         operations,
         batches,
@@ -127,18 +154,18 @@ def _face(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | Non
     )
     guarded = [Depends(permitted)]
     for part in parts:
-        app.include_router(part.router, prefix=PREFIX, responses=dict(REFUSALS), dependencies=guarded)
-    app.include_router(metrics.scraped, responses=dict(REFUSALS), dependencies=guarded)
-    app.include_router(workers.router)
+        router.include_router(part.router, prefix=PREFIX, responses=dict(REFUSALS), dependencies=guarded)
+    router.include_router(metrics.scraped, responses=dict(REFUSALS), dependencies=guarded)
+    router.include_router(workers.router)
 
-    @app.get(f"{PREFIX}/health", tags=["server"])
+    @router.get(f"{PREFIX}/health", tags=["server"])
     def health() -> dict[str, str]:
         """The server answers."""
         return {"status": "ok", "version": tidegate.__version__}
 
-    install(app)
-    _document(app)
-    return app
+    for route in router.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/nowhere", "root_path": "", "headers": []})
+    return router.routes
 
 
 def _document(app: FastAPI) -> None:

@@ -79,7 +79,9 @@ class Guard:
                 _check_address(scope)
             body = await read_body(scope, receive, WORKER_BODY_MAX_BYTES if worker else BODY_MAX_BYTES)
             if body:
-                _check_json(scope, body, texts=not worker)
+                held = content_of(scope, body)
+                if not worker:
+                    check_texts(held)
         except TidegateError as error:
             about(scope)["code"] = error.code
             # The rest of the body is not read, so the connection cannot carry another request.
@@ -137,13 +139,17 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _check_json(scope: Scope, body: bytes, *, texts: bool) -> None:
+def content_of(scope: Scope, body: bytes) -> Any:
+    """What the body of a request says. Raises `NotJson`, `Invalid`."""
+    demand_json(scope)
+    return parse_json(body)
+
+
+def demand_json(scope: Scope) -> None:
+    """Raises `NotJson` if the request says that its body is something else."""
     kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json":
         raise NotJson("the body's Content-Type is not application/json")
-    held = parse_json(body)
-    if texts:
-        check_texts(held)
 
 
 def check_texts(held: Any) -> None:

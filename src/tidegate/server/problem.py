@@ -5,7 +5,7 @@ Nothing of an unforeseen exception but its type and place reaches the log, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 from fastapi import FastAPI, Request
@@ -32,6 +32,11 @@ def answer(error: BaseException, headers: Mapping[str, str] | None = None) -> JS
     return JSONResponse(said, status_code=said["status"], media_type=MEDIA_TYPE, headers=more)
 
 
+def unfit(wrong: Sequence[Mapping[str, str]]) -> Invalid:
+    """The refusal of a request with these wrong fields."""
+    return Invalid("; ".join(f"{one['field']}: {one['problem']}" for one in wrong), errors=list(wrong))
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer with problems for what its routes raise and for requests no route takes."""
 
@@ -46,7 +51,7 @@ def install(app: FastAPI) -> None:
         for one in wrong:
             place, _, field = one["field"].partition(".")
             one["field"] = field if place == "body" and field else one["field"]
-        return answer(Invalid("; ".join(f"{one['field']}: {one['problem']}" for one in wrong), errors=wrong))
+        return answer(unfit(wrong))
 
     def unrouted(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it was registered for

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -69,8 +70,11 @@ class Roster(Measurements):
             raise Unauthorized("this is no worker's token")
         # A token found right once belongs to its run and epoch for good; whether that epoch is over, everything a
         # session is good for looks up anew.
-        known = self._sessions.get(token_hash := _hash(token))
-        return known or self._authenticated(token_hash, int(parsed[1]), int(parsed[2]))
+        return self.remembered(token) or self._authenticated(_hash(token), int(parsed[1]), int(parsed[2]))
+
+    def remembered(self, token: str) -> Session | None:
+        """Whose it is, if it was found right before; without the store."""
+        return self._sessions.get(_hash(token))
 
     def _authenticated(self, token_hash: str, run_id: int, epoch: int) -> Session:
         with self.db.read() as tx:
@@ -133,11 +137,30 @@ class Roster(Measurements):
         )
 
     def heartbeat(self, session: Session, beat: Beat) -> Orders:
-        """Renews the lease. Raises `Fenced`."""
+        """One of `heartbeats`. Raises `Fenced`."""
+        (said,) = self.heartbeats([(session, beat)])
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def heartbeats(self, spoken: Sequence[tuple[Session, Beat]]) -> list[Orders | Exception]:
+        """Renews the leases of many, who are told in their order what each shall do; one of an epoch that is over gets
+        the `Fenced` that is to be raised. Raises what the store raises."""
         # Heard even if the store is away: who speaks is alive.
-        self.attendance.hear(session.run_id, session.epoch, self.clock.ticks())
+        ticks = self.clock.ticks()
+        for session, _ in spoken:
+            self.attendance.hear(session.run_id, session.epoch, ticks)
         with self.db.read() as tx:
-            standing = runs.standing(tx, session.run_id)
+            known = runs.standings(tx, {session.run_id for session, _ in spoken})
+        told: list[Orders | Exception] = []
+        for session, beat in spoken:
+            try:
+                told.append(self._orders(session, beat, known.get(session.run_id)))
+            except Exception as error:  # noqa: BLE001  each is answered for itself
+                told.append(error)
+        return told
+
+    def _orders(self, session: Session, beat: Beat, standing: runs.Standing | None) -> Orders:
         if standing is None or standing.epoch != session.epoch:
             raise _superseded(session.run_key, session.epoch)
         self.motions.hear(session.run_id, session.epoch, self.clock.ticks(), beat)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import socket
 import threading
@@ -32,8 +33,8 @@ from tidegate.server.app import build
 from tidegate.server.auth import keep_token, token_file
 from tidegate.server.control import Control
 from tidegate.server.limits import Limits
-from tidegate.server.live import WORD_BYTES_MAX
 from tidegate.server.local_engine import LocalEngine, Worker
+from tidegate.server.protocol import CONNECTIONS_MAX, configured
 from tidegate.server.reach import networks_of, proxies_of
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.signonconfig import config_of
@@ -53,8 +54,7 @@ GOODBYE_S = 1
 END_DEADLINE_S = 1.8
 BACKLOG = 128
 LOOPBACK = "127.0.0.1"
-KEEP_ALIVE_S = 20
-CONNECTIONS_MAX = 1000
+FILES_WANTED = 2 * CONNECTIONS_MAX
 # Of the server's own log, which is about all tasks.
 LINES_BURST, LINES_PER_S = 10_000, 200.0
 
@@ -94,6 +94,16 @@ def listen(host: str, port: int) -> socket.socket:
         bound.close()
         raise PortTaken(f"{host}:{port}: {error.strerror}", host=host, port=port) from error
     return bound
+
+
+def connections_max() -> int:
+    """How many at once, where the system lets this process have so many files open: it is asked for what it gives
+    unasked, and half of that is for the store, the workers and their logs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES_WANTED:
+        soft = min(FILES_WANTED, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(CONNECTIONS_MAX, soft // 2)
 
 
 @contextmanager
@@ -280,18 +290,12 @@ class _Http(uvicorn.Server):
         proxies: list[str],
     ) -> None:
         super().__init__(
-            uvicorn.Config(
+            configured(
                 app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
+                connections_max=connections_max(),
                 proxy_headers=bool(proxies),
                 forwarded_allow_ips=proxies,
-                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GOODBYE_S,
-                limit_concurrency=CONNECTIONS_MAX,
-                ws="websockets-sansio",
-                ws_max_size=WORD_BYTES_MAX,
             )
         )
         self._on_started = started

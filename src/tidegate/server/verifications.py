@@ -150,8 +150,8 @@ class Verifications(Roster):
 
     # --- the worker's side ---
 
-    def heartbeat(self, session: Session, beat: Beat) -> Orders:
-        orders = super().heartbeat(session, beat)
+    def _orders(self, session: Session, beat: Beat, standing: runs.Standing | None) -> Orders:
+        orders = super()._orders(session, beat, standing)
         with self._verifying:
             asked = next(
                 (
@@ -169,7 +169,7 @@ class Verifications(Roster):
         """What the worker found so far; whether anybody still wants to know. Raises `Fenced`."""
         now, final = self.clock.now(), report.get("state") in (DONE, ENDED)
         with self.db.read() as tx:
-            standing = runs.standing(tx, session.run_id)
+            standing = runs.standings(tx, [session.run_id]).get(session.run_id)
             run = runs.find_run(tx, session.run_id)
         if standing is None or run is None or standing.epoch != session.epoch:
             raise Fenced(f"epoch {session.epoch} of run {session.run_key} is over", epoch=session.epoch)

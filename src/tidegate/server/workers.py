@@ -1,5 +1,5 @@
 """The worker protocol: what a run's process says, and is told, over HTTP with a token valid for that run and epoch
-only. Answers to `register` hold the secrets the worker connects with."""
+only. Answers to `register` hold the secrets the worker connects with. Heartbeats have a door of their own."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ from tidegate.model.logline import (
 )
 from tidegate.server.api.shapes import Body, Door
 from tidegate.server.auth import bearer
-from tidegate.server.views import Assignment, Beat, Orders, Session
+from tidegate.server.views import Assignment, Session
 
 router = APIRouter(prefix="/worker/v1", include_in_schema=False)
 
-Figures = Annotated[dict[str, int | float], Field(max_length=1000)]
 LINES_MAX = 1_000
 STORED_DEADLINE_S = 8.0
-TableInRun = Annotated[str, Field(max_length=300)]
 Problem = dict[str, Any] | None
 Position = Annotated[str, Field(max_length=100_000)]
 
@@ -46,18 +44,6 @@ Speaker = Annotated[Session, Depends(_session)]
 class Registration(Body):
     pid: int = Field(ge=1, le=2**31 - 1)
     started: str = Field(max_length=100)
-
-
-class Heartbeat(Body):
-    phase: Literal["preparing", "full", "incremental"]
-    health: Literal["steady", "recovering"]
-    position: Position | None = None
-    read_to: Position | None = None
-    counters: Figures = Field(default_factory=dict)
-    tables: dict[TableInRun, list[str | int | float]] = Field(default_factory=dict, max_length=2_000)
-    lag_s: float | None = Field(default=None, allow_inf_nan=False)
-    lag_bytes: int | None = None
-    error: Problem = None
 
 
 class Snapshot(Body):
@@ -104,12 +90,6 @@ class Verification(Body):
 def register(control: Door, session: Speaker, body: Registration) -> dict[str, Any]:
     """A worker begins: everything it needs for its run."""
     return _assignment(control.register(session, pid=body.pid, started=body.started))
-
-
-@router.post("/heartbeat")
-def heartbeat(control: Door, session: Speaker, body: Heartbeat) -> Orders:
-    """How the run is doing; the answer is what it shall do."""
-    return control.heartbeat(session, Beat(**body.model_dump()))
 
 
 @router.post("/snapshot")

@@ -82,19 +82,18 @@ class Standing:
     snapshot_request: str | None
 
 
-def standing(tx: Connection, run_id: int) -> Standing | None:
-    """None for a run that is not its task's newest."""
-    row = tx.execute(_STANDING, {"the_run": run_id}).one_or_none()
-    if row is None:
-        return None
-    epoch, token_hash, state, since, request = row
-    return Standing(epoch if token_hash is not None else None, State(state), since, request)
+def standings(tx: Connection, run_ids: Collection[int]) -> dict[int, Standing]:
+    """By run; one that is not its task's newest is missing. In one statement, so of many at most some hundreds."""
+    return {
+        run_id: Standing(epoch if token_hash is not None else None, State(state), since, request)
+        for run_id, epoch, token_hash, state, since, request in tx.execute(_STANDINGS, {"the_runs": list(run_ids)})
+    }
 
 
-_STANDING = (
-    select(run.c.epoch, run.c.token_hash, task.c.state, task.c.state_since, run.c.snapshot_request)
+_STANDINGS = (
+    select(run.c.id, run.c.epoch, run.c.token_hash, task.c.state, task.c.state_since, run.c.snapshot_request)
     .join(task, task.c.run_id == run.c.id)
-    .where(run.c.id == bindparam("the_run"))
+    .where(run.c.id.in_(bindparam("the_runs", expanding=True)))
 )
 
 

@@ -41,11 +41,12 @@ class _Table:
         since, read, written = self.anchor
         lasted_s = ticks - since
         if lasted_s >= RATE_S:
-            now = self.measure.rows_read, self.measure.rows_written
-            self.rates = tuple(  # type: ignore[assignment]  # two, as there are
-                max(0.0, round((new - old) / lasted_s, 3)) for new, old in zip(now, (read, written), strict=True)
+            now_read, now_written = self.measure.rows_read, self.measure.rows_written
+            self.rates = (
+                max(0.0, round((now_read - read) / lasted_s, 3)),
+                max(0.0, round((now_written - written) / lasted_s, 3)),
             )
-            self.anchor = (ticks, *now)
+            self.anchor = (ticks, now_read, now_written)
 
 
 class _Run:
@@ -227,7 +228,7 @@ class Meter:
             for name in names:
                 table = run.tables[name]
                 table.rate(ticks)
-                if any(table.rates):
+                if table.rates != (0.0, 0.0):
                     run.changed.add(name)  # so that the rate is 0 once nothing comes any more
                 found.append(TableFigures(run_id, name, table.measure, *table.rates, now))
             return found

@@ -195,7 +195,7 @@ class Applier:
         self._add_key(cursor, table)  # rows are found by it from now on
         moved = [self._read_moved(cursor, table, rows) for rows in together(step.moved)]
         if _has_rows(step.deletes):
-            stage = self._stage(cursor, table, [_ordered(table, step.deletes)], place="deletes")
+            stage = self._stage_ordered(cursor, table, [step.deletes], place="deletes")
             into = quoted(table.schema, table.name)
             cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
         for stage, names, count in moved:
@@ -203,7 +203,7 @@ class Applier:
         direct = (table.schema, table.name) not in self._crossed
         whole = [step.puts] if direct and _has_rows(step.puts) else [] if direct else step.whole
         if whole:
-            stage = self._stage(cursor, table, [_ordered(table, rows) for rows in whole], place="puts")
+            stage = self._stage_ordered(cursor, table, whole, place="puts")
             names, count = whole[0].schema.names, sum(rows.num_rows for rows in whole)
             if not (direct and self._update(cursor, table, stage, names) == count):
                 self._put(cursor, table, stage, names, count)
@@ -239,7 +239,7 @@ class Applier:
     def _patch(self, cursor: psycopg.Cursor[Any], table: TargetTable, patch: pa.RecordBatch) -> None:
         key = table.source.key
         into = quoted(table.schema, table.name)
-        stage = self._stage(cursor, table, [_ordered(table, patch)], place="patches")
+        stage = self._stage_ordered(cursor, table, [patch], place="patches")
         if set(patch.schema.names) - set(key):
             there = self._update(cursor, table, stage, patch.schema.names)
         else:
@@ -252,8 +252,8 @@ class Applier:
         """Whole rows in a stage, put together from those given and the values the rows they came from still have."""
         key, names = table.source.key, [*moved.given, *moved.taken]
         renamed = dict(zip(moved.origin, key, strict=True))
-        source = self._stage(cursor, table, [moved.rows], place="moved", renamed=renamed)
-        whole = self._stage(cursor, table, [], place="whole", names=names)
+        source = self._stage(cursor, table, [moved.rows], moved.rows.schema.names, place="moved", renamed=renamed)
+        whole = self._stage(cursor, table, [], names, place="whole")
         read = [*(f"s.{quote(name)}" for name in moved.given), *(f"t.{quote(name)}" for name in moved.taken)]
         same = " AND ".join(f"t.{quote(k)} = s.{quote(o)}" for o, k in renamed.items())
         cursor.execute(
@@ -280,26 +280,33 @@ class Applier:
         self._add_key(cursor, table)
         where = [] if ranges is None else [_in_ranges(table, found, ranges)]
         if _has_rows(step.keep):
-            stage = self._stage(cursor, table, [step.keep], place="keep")
+            stage = self._stage(cursor, table, [step.keep], step.keep.schema.names, place="keep")
             where.append(sql.SQL(f"NOT EXISTS (SELECT FROM {stage} AS s WHERE {_same(table.source.key)})"))
         condition = sql.SQL(" AND ").join(where) if where else sql.SQL("true")
         cursor.execute(sql.SQL(f"DELETE FROM {into} AS t WHERE ") + condition)
 
     # --- staging ---
 
+    def _stage_ordered(
+        self, cursor: psycopg.Cursor[Any], table: TargetTable, batches: Sequence[pa.RecordBatch], *, place: str
+    ) -> str:
+        """The rows of each batch by the table's key."""
+        key = [table.source.column(name) for name in table.source.key]
+        pieces = (piece for batch in batches for piece in in_order(batch, key))
+        return self._stage(cursor, table, pieces, batches[0].schema.names, place=place)
+
     def _stage(
         self,
         cursor: psycopg.Cursor[Any],
         table: TargetTable,
-        batches: Sequence[pa.RecordBatch],
+        batches: Iterable[pa.RecordBatch],
+        names: Sequence[str],
         *,
         place: str,
-        names: Sequence[str] = (),
         renamed: dict[str, str] | None = None,
     ) -> str:
         """A temporary table that holds the batches, in columns of the target's types; `renamed` are columns that take
         the type of another. `place` keeps apart what one step needs at the same time."""
-        names = batches[0].schema.names if batches else list(names)
         shape = (table.schema, table.name, place, *names)
         stage = self._stages.names.get(shape)
         if stage is None:
@@ -310,8 +317,7 @@ class Applier:
         elif stage.name in self._stages.filled:
             cursor.execute(f"DELETE FROM {stage.name}")
         self._stages.filled.add(stage.name)
-        if batches:
-            self._copy(cursor, table, stage.name, names, batches, stage.forms)
+        self._copy(cursor, table, stage.name, names, batches, stage.forms)
         return stage.name
 
     def _made(self, cursor: psycopg.Cursor[Any], like: str) -> Stage:
@@ -332,10 +338,6 @@ def _has_rows(batch: pa.RecordBatch | None) -> TypeGuard[pa.RecordBatch]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(quote(name) for name in names)
-
-
-def _ordered(table: TargetTable, rows: pa.RecordBatch) -> pa.RecordBatch:
-    return in_order(rows, [table.source.column(name) for name in table.source.key])
 
 
 def _same(key: Sequence[str]) -> str:

@@ -3,7 +3,7 @@ another. Only speed depends on it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,14 +13,19 @@ from tidegate.model.schema import Column, Kind
 _NUMBERS = {Kind.INT16, Kind.INT32, Kind.INT64, Kind.DECIMAL}
 
 
-def in_order(batch: pa.RecordBatch, key: Sequence[Column]) -> pa.RecordBatch:
-    """The rows by the texts of their key's columns; digits by how many there are first, so that 9 is before 10.
+PIECE_BYTES = 1 << 20
+
+
+def in_order(batch: pa.RecordBatch, key: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    """The rows by the texts of their key's columns; digits by how many there are first, so that 9 is before 10. In
+    pieces, of which one is there at a time: sorted at once, all would take their room twice.
 
     Sorted here and not by the server: its UPDATE … FROM and DELETE … USING would then read a subquery, of which they
     carry every row along a second time, whole, to look at it again should somebody else have changed the row.
     """
     if batch.num_rows < 2:
-        return batch
+        yield batch
+        return
     by: list[pa.Array] = []
     for column in key:
         texts = batch.column(column.name)
@@ -29,4 +34,6 @@ def in_order(batch: pa.RecordBatch, key: Sequence[Column]) -> pa.RecordBatch:
         by.append(texts)
     names = [str(index) for index in range(len(by))]
     order = pc.sort_indices(pa.record_batch(by, names), sort_keys=[(name, "ascending") for name in names])
-    return batch.take(order)
+    rows = max(1, batch.num_rows * PIECE_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.take(order.slice(start, rows))

@@ -23,7 +23,7 @@ from tidegate.model.schema import TableName, TableSchema
 BATCH_BYTES_MAX = 16 << 20
 # While the stream is thin: how often to write at most, and about how much of the time.
 INTERVAL_MIN_S = 0.01
-WRITING_SHARE = 0.2
+WRITING_SHARE = 0.4
 IDLE_RELEASE_S = 0.05
 
 

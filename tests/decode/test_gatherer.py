@@ -97,6 +97,31 @@ def test_a_start_outside_of_the_buffer_is_refused(opened: Open, start: int) -> N
         opened().feed(b"abc", start, ROOMY)
 
 
+def test_a_buffer_may_be_longer_than_anything_is_copied_at_once_and_so_may_a_row(opened: Open) -> None:
+    long = "ä" * 200_000
+    rows = [(f"{number}", long if number % 100 == 7 else "", "x" * number) for number in range(1000)]
+    found = net(opened, *(insert(*row) for row in rows))
+    assert found == {"inserts": rows}
+
+
+def test_what_makes_no_sense_far_into_a_buffer_is_left_to_the_next_feeding(opened: Open) -> None:
+    gatherer = shaped(opened)
+    sound = frames(pgwire.begin(200), *(insert(f"{number}", "1", "x" * 1000) for number in range(1000)))
+    stream = sound + frames(b"?")
+    assert gatherer.feed(stream, 0, ROOMY)[0:3:2] == (len(sound), Stop.BROKEN)
+    with pytest.raises(Malformed, match="unknown"):
+        gatherer.feed(stream, len(sound), ROOMY)
+
+
+@pytest.mark.parametrize("tail", [b"n", b"u", b"t\0\0\0\0"])
+def test_a_row_may_end_with_the_buffer_in_any_value(opened: Open, tail: bytes) -> None:
+    gatherer = shaped(opened)
+    message = b"U" + struct.pack(">I", NET.oid) + b"N" + struct.pack(">H", 3) + b"t\0\0\0\x01at\0\0\0\x011" + tail
+    stream = frames(pgwire.begin(200), message)
+    assert gatherer.feed(stream, 0, ROOMY)[0:3:2] == (len(stream), Stop.END)
+    assert gatherer.changes == 1
+
+
 # --- shapes ---
 
 

@@ -33,7 +33,7 @@ from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.fault import Contradiction, Fault
 from tidegate.decode.gatherer import BYTES_MAX, Buffer, Limits, Log, Mode, Net, check_start
 from tidegate.decode.gtid import MariadbGtid, MysqlGtid
-from tidegate.decode.kept import Gathered, Refusal
+from tidegate.decode.kept import Gathered, Impossible
 from tidegate.model.change import Op, Row
 
 _QUERY, _XID, _TABLE_MAP, _GTID = 2, 16, 19, 162
@@ -117,7 +117,10 @@ class PlainBinlogGatherer(BinlogGatherer):
             if held.rows is not None:
                 if self._gathered.bytes + len(message) > BYTES_MAX:
                     raise Contradiction(message, Fault.LONG, length=len(message))
-                held.rows.add(change, Refusal(message, number), (self._open.number, self._open.changes))
+                try:
+                    held.rows.add(change.op, change.old, change.new, self._open.number, self._open.changes)
+                except Impossible as found:
+                    raise Contradiction(message, found.fault, number) from None
                 self._gathered.count(number, 1, len(message))
             self._count(1)
 
@@ -285,8 +288,10 @@ class PlainBinlogGatherer(BinlogGatherer):
     def _add(self, number: int, op: Op, old: Row | None, new: Row | None) -> None:
         held = self._gathered.relations[number]
         if held.rows is not None and self._open is not None:
-            change = pgoutput.RowChange(number, op, old, True, new)
-            held.rows.add(change, Refusal(b"", number), (self._open.number, self._open.changes))
+            try:
+                held.rows.add(op, old, new, self._open.number, self._open.changes)
+            except Impossible as found:
+                raise Contradiction(b"", found.fault, number) from None
         self._count(1)
 
     def _count(self, changes: int) -> None:

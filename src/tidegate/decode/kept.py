@@ -5,18 +5,23 @@ The rules are those of the engine's batcher, for tables that are in step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from tidegate.decode.fault import Contradiction, Fault
-from tidegate.decode.gatherer import STAMPS, Limits, Log, LogOp, Mode, Moved, Net, Patch, Unchanged
-from tidegate.decode.pgoutput import RowChange
-from tidegate.model.change import UNCHANGED, Op, Row
+from tidegate.decode.fault import Fault
+from tidegate.decode.gatherer import BYTES_MAX, STAMPS, Limits, Log, LogOp, Mode, Moved, Net, Patch, Unchanged
+from tidegate.model import change
+from tidegate.model.change import UNCHANGED, Op
 
-Key: TypeAlias = tuple[str, ...]
+# Texts, or the UTF-8 they are in: for one relation always the same.
+Cell: TypeAlias = "str | bytes | change.Unchanged | None"
+Row: TypeAlias = "tuple[Cell, ...]"
+Key: TypeAlias = "Cell | Row"
+"""The value of the key's column, or a row of them."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,11 @@ class Gathered:
         full = self.changes >= limits.changes_max or self.bytes >= limits.bytes_max
         return bool(self.changes and full)
 
+    def has_no_room(self, size_bytes: int, limits: Limits) -> bool:
+        """For one more change, inside of a transaction."""
+        most_bytes = min(limits.split_bytes_max, BYTES_MAX)
+        return self.changes >= limits.split_changes_max or self.bytes + size_bytes > most_bytes
+
     def held(self) -> list[int]:
         return list(self._held)
 
@@ -83,25 +93,17 @@ class Gathered:
             self.take(oid)
 
 
-@dataclass(slots=True)
-class Refusal:
-    """Names the message in errors about a change."""
+class Impossible(Exception):
+    """The change cannot be: who knows its message says so."""
 
-    message: bytes
-    oid: int
-
-    def __call__(self, fault: Fault, b: int = 0) -> Contradiction:
-        return Contradiction(self.message, fault, self.oid, b)
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
-@dataclass(slots=True)
-class _Entry:
-    """The latest image of a key: `row` None for deleted. Cells that are UNCHANGED stand in the row that had the key
-    `base` before this batch; `fresh`: no row had this key then."""
-
-    row: Row | None
-    base: Key | None = None
-    fresh: bool = False
+_Entry: TypeAlias = "tuple[Row | None, Key, bool]"
+"""The latest image of a key: the row (None: deleted); the key by which a row had what is UNCHANGED in this one before
+this batch (None: nothing is); and whether no row had this key then."""
 
 
 class NetRows:
@@ -109,61 +111,63 @@ class NetRows:
 
     def __init__(self, names: Sequence[str], key: Sequence[int]) -> None:
         self._names, self._key = names, key
+        self._key_of = key_reader(key)
         self._entries: dict[Key, _Entry] = {}
 
-    def add(self, change: RowChange, refusal: Refusal, stamp: tuple[int, int]) -> None:
-        """Nothing is changed when it raises `Contradiction`."""
-        if change.new is None:
-            self._put(key_of(change.old or (), self._key, refusal), _Entry(None))
+    def add(self, op: Op, old: Row | None, new: Row | None, transaction: int, index: int) -> None:
+        """Nothing is changed when it raises `Impossible`."""
+        if new is None:
+            self._put(self._key_of(old or ()), None, None, fresh=False)
             return
-        new_key = key_of(change.new, self._key, refusal)
-        if change.op is Op.INSERT:
-            if UNCHANGED in change.new:
-                raise refusal(Fault.NEVER)
-            self._put(new_key, _Entry(change.new, fresh=True))
+        key = self._key_of(new)
+        if op is Op.INSERT:
+            if UNCHANGED in new:
+                raise Impossible(Fault.NEVER)
+            self._put(key, new, None, fresh=True)
             return
-        old_key = key_of(change.old, self._key, refusal) if change.old is not None else new_key
-        entry = self._merged(change.new, old_key, refusal)
-        if old_key != new_key:
-            self._put(old_key, _Entry(None))
-            entry.fresh = True
-        self._put(new_key, entry)
+        old_key = key if old is None else self._key_of(old)
+        base: Key = None
+        if UNCHANGED in new:
+            new, base = self._merged(new, old_key)
+        moves = old_key != key
+        if moves:
+            self._put(old_key, None, None, fresh=False)
+        self._put(key, new, base, fresh=moves)
 
-    def _put(self, key: Key, entry: _Entry) -> None:
+    def _put(self, key: Key, row: Row | None, base: Key, *, fresh: bool) -> None:
         """Whether a key is fresh its first entry decides."""
-        if (held := self._entries.get(key)) is not None:
-            entry.fresh = held.fresh
-        self._entries[key] = entry
+        held = self._entries.get(key)
+        self._entries[key] = (row, base, fresh if held is None else held[2])
 
-    def _merged(self, row: Row, old_key: Key, refusal: Refusal) -> _Entry:
-        if UNCHANGED not in row:
-            return _Entry(row)
+    def _merged(self, row: Row, old_key: Key) -> tuple[Row, Key]:
+        """The row with what is known of its values, and where the others stand."""
         before = self._entries.get(old_key)
         if before is None:
-            return _Entry(row, old_key)
-        if before.row is None:
-            raise refusal(Fault.GONE)
-        merged = tuple(b if n is UNCHANGED else n for n, b in zip(row, before.row, strict=True))
-        return _Entry(merged, before.base if UNCHANGED in merged else None)
+            return row, old_key
+        row_before, base, _ = before
+        if row_before is None:
+            raise Impossible(Fault.GONE)
+        merged = tuple(b if n is UNCHANGED else n for n, b in zip(row, row_before, strict=True))
+        return merged, base if UNCHANGED in merged else None
 
     def take(self) -> Net:
-        deletes: list[Key] = []
+        deletes: list[Row] = []
         inserts: list[Row] = []
         puts: list[Row] = []
         patches: dict[tuple[int, ...], list[Row]] = {}
-        moved: dict[tuple[int, ...], list[tuple[Row, Key]]] = {}
-        for key, entry in self._entries.items():
-            if entry.row is None:
-                deletes.append(key)
-            elif entry.base is None:
-                (inserts if entry.fresh else puts).append(entry.row)
+        moved: dict[tuple[int, ...], list[tuple[Row, Row]]] = {}
+        for key, (row, base, fresh) in self._entries.items():
+            if row is None:
+                deletes.append(self._row_of(key))
+            elif base is None:
+                (inserts if fresh else puts).append(row)
             else:
-                columns = tuple(n for n, cell in enumerate(entry.row) if cell is not UNCHANGED)
-                row = tuple(entry.row[n] for n in columns)
-                if entry.base == key:
-                    patches.setdefault(columns, []).append(row)
+                columns = tuple(n for n, cell in enumerate(row) if cell is not UNCHANGED)
+                known = tuple(row[n] for n in columns)
+                if base == key:
+                    patches.setdefault(columns, []).append(known)
                 else:
-                    moved.setdefault(columns, []).append((row, entry.base))
+                    moved.setdefault(columns, []).append((known, self._row_of(base)))
         self._entries = {}
         return Net(
             self._batch(self._key, deletes) if deletes else None,
@@ -176,6 +180,9 @@ class NetRows:
             ],
         )
 
+    def _row_of(self, key: Key) -> Row:
+        return key if isinstance(key, tuple) else (key,)
+
     def _batch(self, columns: Sequence[int], rows: Sequence[Row]) -> pa.RecordBatch:
         return text_batch([self._names[n] for n in columns], rows)
 
@@ -184,37 +191,37 @@ class LogRows:
     """A row for each change, but two for a changed key."""
 
     def __init__(self, names: Sequence[str], key: Sequence[int]) -> None:
-        self._names, self._key = names, key
+        self._names = names
+        self._key_of = key_reader(key) if key else None
         self._rows: list[Row] = []
         self._stamps: list[tuple[int, int, int, int]] = []
         self._unchanged: dict[tuple[int, ...], list[int]] = {}
 
-    def add(self, change: RowChange, refusal: Refusal, stamp: tuple[int, int]) -> None:
-        """Nothing is changed when it raises `Contradiction`."""
-        old, new = change.old, change.new
-        if change.op is Op.INSERT and new is not None and UNCHANGED in new:
-            raise refusal(Fault.NEVER)
-        if change.op is Op.UPDATE and new is not None and not self._moves(old, new, refusal):
-            self._push(LogOp.UPDATE, new, stamp, 0)
+    def add(self, op: Op, old: Row | None, new: Row | None, transaction: int, index: int) -> None:
+        """Nothing is changed when it raises `Impossible`."""
+        if op is Op.INSERT and new is not None and UNCHANGED in new:
+            raise Impossible(Fault.NEVER)
+        if op is Op.UPDATE and new is not None and not self._moves(old, new):
+            self._push(LogOp.UPDATE, new, transaction, index, 0)
             return
         if old is not None:
-            self._push(LogOp.DELETE, old, stamp, 0)
+            self._push(LogOp.DELETE, old, transaction, index, 0)
         if new is not None:
-            self._push(LogOp.INSERT, new, stamp, 1)
+            self._push(LogOp.INSERT, new, transaction, index, 1)
 
-    def _moves(self, old: Row | None, new: Row, refusal: Refusal) -> bool:
+    def _moves(self, old: Row | None, new: Row) -> bool:
         """Whether the row that is now cannot be found by the key of the one that was. Without a key it never can."""
         if old is None:
             return False
-        return not self._key or key_of(old, self._key, refusal) != key_of(new, self._key, refusal)
+        return self._key_of is None or self._key_of(old) != self._key_of(new)
 
-    def _push(self, op: LogOp, row: Row, stamp: tuple[int, int], nth: int) -> None:
-        left_out = tuple(n for n, cell in enumerate(row) if cell is UNCHANGED)
-        if left_out:
+    def _push(self, op: LogOp, row: Row, transaction: int, index: int, nth: int) -> None:
+        if UNCHANGED in row:
+            left_out = tuple(n for n, cell in enumerate(row) if cell is UNCHANGED)
             self._unchanged.setdefault(left_out, []).append(len(self._rows))
             row = tuple(None if cell is UNCHANGED else cell for cell in row)
         self._rows.append(row)
-        self._stamps.append((op, *stamp, nth))
+        self._stamps.append((op, transaction, index, nth))
 
     def take(self) -> Log:
         columns = list(zip(*self._stamps, strict=True)) or [()] * len(STAMPS)
@@ -227,15 +234,23 @@ class LogRows:
         return log
 
 
-def key_of(row: Row, key: Sequence[int], refusal: Refusal) -> Key:
-    """The key's values. Raises `Contradiction` if one is missing, which a key's never is."""
-    cells = []
-    for column in key:
-        cell = row[column]
-        if not isinstance(cell, str):
-            raise refusal(Fault.KEYLESS)
-        cells.append(cell)
-    return tuple(cells)
+def key_reader(key: Sequence[int]) -> Callable[[Row], Key]:
+    """Reads a row's key. What it returns raises `Impossible` if a value of it is missing, which a key's never is."""
+    read: Callable[[Row], Any] = itemgetter(*key)
+
+    def of_one(row: Row) -> Key:
+        value: Key = read(row)
+        if value is None or value is UNCHANGED:
+            raise Impossible(Fault.KEYLESS)
+        return value
+
+    def of_many(row: Row) -> Key:
+        values: Row = read(row)
+        if None in values or UNCHANGED in values:
+            raise Impossible(Fault.KEYLESS)
+        return values
+
+    return of_one if len(key) == 1 else of_many
 
 
 def text_batch(names: Sequence[str], rows: Sequence[Row]) -> pa.RecordBatch:

@@ -64,6 +64,7 @@ class Truncate(NamedTuple):
 
 Message: TypeAlias = Relation | Begin | Commit | RowChange | Truncate
 M = TypeVar("M", Relation, Begin, Commit, RowChange, Truncate)
+C = TypeVar("C")
 
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
@@ -122,10 +123,14 @@ def _update(message: bytes) -> RowChange:
     if old is not None:
         if len(old) != len(new):
             raise Malformed(message, Fault.COUNTS, len(old), len(new))
-        # The value the update left out stands in the old row where that is whole, or has the column as part of the
-        # key: a key is never NULL, and the columns that are not part of it are.
-        new = tuple(o if n is UNCHANGED and (whole or o is not None) else n for o, n in zip(old, new, strict=True))
+        new = completed(old, new, whole=whole)
     return _ended(message, end, RowChange(_U32.unpack_from(message, 1)[0], Op.UPDATE, old, whole, new))
+
+
+def completed(old: tuple[C, ...], new: tuple[C, ...], *, whole: bool) -> tuple[C, ...]:
+    """The new row with what an update left out: that stands in the old row where that is whole, or has the column as
+    part of the key: a key is never NULL, and the columns that are not part of it are."""
+    return tuple(o if n is UNCHANGED and (whole or o is not None) else n for o, n in zip(old, new, strict=True))
 
 
 def _relation(message: bytes) -> Relation:

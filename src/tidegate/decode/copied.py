@@ -101,7 +101,7 @@ class _Rows:
         self._library = binding()
         self._wanted = wanted
         self._schema = pa.schema([(one.name, one.type) for one in wanted])
-        given = (_Wanted * len(wanted))(*((one.form, one.precision, one.scale) for one in wanted))
+        given = (_Wanted * len(wanted))(*(_Wanted(one.form, one.precision, one.scale) for one in wanted))
         self._handle = self._library.tg_rows_open(given, len(wanted))
         if not self._handle:
             raise _failed()

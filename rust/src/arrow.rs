@@ -50,17 +50,33 @@ struct Memory {
 enum Buffer {
     Absent,
     Bytes(Vec<u8>),
+    Int16(Vec<i16>),
     Int32(Vec<i32>),
     Int64(Vec<i64>),
+    Int128(Vec<i128>),
 }
+
+macro_rules! buffers {
+    ($($of:ty => $variant:ident),*) => {$(
+        impl From<Vec<$of>> for Buffer {
+            fn from(values: Vec<$of>) -> Buffer {
+                Buffer::$variant(values)
+            }
+        }
+    )*};
+}
+
+buffers!(u8 => Bytes, i16 => Int16, i32 => Int32, i64 => Int64, i128 => Int128);
 
 impl Buffer {
     fn pointer(&self) -> *const c_void {
         match self {
             Buffer::Absent => null(),
             Buffer::Bytes(values) => values.as_ptr().cast(),
+            Buffer::Int16(values) => values.as_ptr().cast(),
             Buffer::Int32(values) => values.as_ptr().cast(),
             Buffer::Int64(values) => values.as_ptr().cast(),
+            Buffer::Int128(values) => values.as_ptr().cast(),
         }
     }
 }
@@ -106,6 +122,28 @@ pub fn bytes(values: Vec<u8>) -> ArrowArray {
 
 pub fn integers(values: Vec<i64>) -> ArrowArray {
     array(values.len(), 0, vec![Buffer::Absent, Buffer::Int64(values)], vec![])
+}
+
+/// A column of values of one size; `valid` is a bit per row, empty where none is NULL.
+#[allow(private_bounds)]
+pub fn fixed<T>(rows: usize, nulls: usize, valid: Vec<u8>, values: Vec<T>) -> ArrowArray
+where
+    Buffer: From<Vec<T>>,
+{
+    array(rows, nulls, vec![validity(nulls, valid), values.into()], vec![])
+}
+
+/// A column of texts or bytes.
+pub fn varying(rows: usize, nulls: usize, valid: Vec<u8>, offsets: Vec<i32>, values: Vec<u8>) -> ArrowArray {
+    array(rows, nulls, vec![validity(nulls, valid), offsets.into(), values.into()], vec![])
+}
+
+fn validity(nulls: usize, valid: Vec<u8>) -> Buffer {
+    if nulls == 0 {
+        Buffer::Absent
+    } else {
+        valid.into()
+    }
 }
 
 const STRIDE: usize = 32;
@@ -155,9 +193,7 @@ impl Texts {
     }
 
     fn array(self) -> ArrowArray {
-        let valid = if self.nulls == 0 { Buffer::Absent } else { Buffer::Bytes(self.valid) };
-        let buffers = vec![valid, Buffer::Int32(self.offsets), Buffer::Bytes(self.values)];
-        array(self.rows, self.nulls, buffers, vec![])
+        varying(self.rows, self.nulls, self.valid, self.offsets, self.values)
     }
 }
 

@@ -7,21 +7,21 @@
 use crate::civil::{date_days, time_us, timestamp_us, timestamptz_us};
 
 /// The numbers are those of `decode.copying.Form`.
-const BOOL: u32 = 1;
-const INT2: u32 = 2;
-const INT4: u32 = 3;
-const INT8: u32 = 4;
-const FLOAT4: u32 = 5;
-const FLOAT8: u32 = 6;
-const NUMERIC: u32 = 7;
-const TEXT: u32 = 8;
-const BYTEA: u32 = 9;
-const DATE: u32 = 10;
-const TIME: u32 = 11;
-const TIMESTAMP: u32 = 12;
-const TIMESTAMPTZ: u32 = 13;
-const UUID: u32 = 14;
-const JSONB: u32 = 15;
+pub const BOOL: u32 = 1;
+pub const INT2: u32 = 2;
+pub const INT4: u32 = 3;
+pub const INT8: u32 = 4;
+pub const FLOAT4: u32 = 5;
+pub const FLOAT8: u32 = 6;
+pub const NUMERIC: u32 = 7;
+pub const TEXT: u32 = 8;
+pub const BYTEA: u32 = 9;
+pub const DATE: u32 = 10;
+pub const TIME: u32 = 11;
+pub const TIMESTAMP: u32 = 12;
+pub const TIMESTAMPTZ: u32 = 13;
+pub const UUID: u32 = 14;
+pub const JSONB: u32 = 15;
 
 const NULL: [u8; 4] = (-1i32).to_be_bytes();
 /// Of a number's digits on either side of its point; the server's own limits are wider.

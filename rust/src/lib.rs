@@ -11,6 +11,7 @@ mod binlog;
 mod blocks;
 mod checksum;
 mod civil;
+mod copied;
 mod copy;
 mod decoded;
 mod door;
@@ -40,12 +41,13 @@ use std::slice::from_raw_parts;
 
 use crate::arrow::{ArrowArray, Group};
 use crate::blocks::Walked;
+use crate::copied::{Fault, Rows, Wanted};
 use crate::copy::Column;
 use crate::drain::{Drain, Functions, Gulp};
 use crate::gather::{Event, Fed, Gatherer, Limits, Totals};
 
 /// Raised whenever anything here changes that the caller can see.
-const INTERFACE: u32 = 6;
+const INTERFACE: u32 = 7;
 
 const DONE: u32 = 0;
 const REFUSED: u32 = 1;
@@ -376,6 +378,62 @@ pub unsafe extern "C" fn tg_copy(
         Ok(Err(_)) => REFUSED,
         Err(_) => FAILED,
     }
+}
+
+/// What `tg_rows_feed` took, and how many rows are there to take.
+#[repr(C)]
+pub struct RowsFed {
+    consumed: u64,
+    rows: u64,
+    ended: u32,
+    /// Where a value was refused: the column's number and one more; 0 if the bytes are no such rows.
+    column: u32,
+}
+
+/// Null if it cannot be had.
+///
+/// # Safety
+/// `wanted` points to `width` structs.
+#[no_mangle]
+pub unsafe extern "C" fn tg_rows_open(wanted: *const Wanted, width: usize) -> *mut Rows {
+    catch_unwind(|| Rows::of(given(wanted, width)).map_or(std::ptr::null_mut(), |rows| Box::into_raw(Box::new(rows))))
+        .unwrap_or(std::ptr::null_mut())
+}
+
+/// # Safety
+/// `rows` came from `tg_rows_open` and is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn tg_rows_close(rows: *mut Rows) {
+    if !rows.is_null() {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(rows))));
+    }
+}
+
+/// `REFUSED` if the bytes are not to be had as these columns; nothing follows then.
+///
+/// # Safety
+/// `rows` is open, `buffer` points to `length` bytes that do not change meanwhile, `fed` to its struct.
+#[no_mangle]
+pub unsafe extern "C" fn tg_rows_feed(rows: *mut Rows, buffer: *const u8, length: usize, fed: *mut RowsFed) -> u32 {
+    let (Some(rows), Some(fed)) = (rows.as_mut(), fed.as_mut()) else { return FAILED };
+    let done = catch_unwind(AssertUnwindSafe(|| rows.feed(given(buffer, length))));
+    let (consumed, column, answer) = match done {
+        Ok(Ok(consumed)) => (consumed, 0, DONE),
+        Ok(Err(Fault::Broken)) => (0, 0, REFUSED),
+        Ok(Err(Fault::Value(column))) => (0, column + 1, REFUSED),
+        Err(_) => (0, 0, FAILED),
+    };
+    let ended = u32::from(rows.ended());
+    *fed = RowsFed { consumed: consumed as u64, rows: rows.rows() as u64, ended, column: column as u32 };
+    answer
+}
+
+/// # Safety
+/// `rows` is open, `batch` points to memory for an array that holds none.
+#[no_mangle]
+pub unsafe extern "C" fn tg_rows_take(rows: *mut Rows, batch: *mut ArrowArray) -> u32 {
+    let Some(rows) = rows.as_mut().filter(|_| !batch.is_null()) else { return FAILED };
+    catch_unwind(AssertUnwindSafe(|| batch.write(rows.take()))).map_or(FAILED, |()| DONE)
 }
 
 #[cfg(test)]

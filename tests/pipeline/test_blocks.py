@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.pairs import Pair
+from pipeline.pairs import DuckPair, Pair
 from tidegate.connect.pgchunk import PgChunk
 from tidegate.connect.source import Blocks
 from tidegate.model.schema import TableSchema
@@ -71,3 +71,28 @@ def test_rows_to_append_are_read_as_texts(pair: Pair, passed: dict[str, bool]) -
     rig = pair.rig(["public.logged"], write="append").start().opens().copied()
     rig.reaches(lambda: pair.arrived("select k, _tidegate_op from logged") == [(1, "read")])
     assert passed == {}
+
+
+LAKE = """
+create table lake (k bigint primary key, i int, b boolean, n numeric(12, 2), t text, day date, ts timestamp, u uuid,
+  jb jsonb)
+"""
+
+
+def test_rows_for_a_duckdb_file_pass_through(duck_pair: DuckPair, passed: dict[str, bool]) -> None:
+    pair = duck_pair
+    pair.source.execute(LAKE)
+    pair.source.execute(
+        "insert into lake select n, n, n % 2 = 0, n / 7.0, repeat('é', n), '0044-03-15 BC', 'infinity',"
+        " gen_random_uuid(), '{\"a\": 1}' from generate_series(1, 500) n"
+    )
+    pair.source.execute("insert into lake (k) values (0)")
+    rig = pair.rig(["public.lake"]).start().opens().copied()
+    rig.pause()
+    names = ("k", "i", "b", "n", "t", "day", "ts", "u", "jb")
+    texts = ", ".join("left(b::text, 1)" if name == "b" else f"{name}::text" for name in names)
+    wanted = set(pair.rows(f"select {texts} from lake"))
+    found = pair.texts("public.lake")
+    assert {tuple(row[name] for name in names) for row in found} == wanted
+    assert len(found) == 501
+    assert passed == {"lake": True}

@@ -15,6 +15,7 @@ from tidegate.connect.pgrows import copied, texts
 from tidegate.connect.postgres import PostgresConfig, connect, literal, place, quote, quoted, translated
 from tidegate.connect.source import Blocks, ChunkMark, ChunkReader
 from tidegate.connect.target import KeyRange
+from tidegate.decode.copying import BINARY
 from tidegate.errors import SourceStandby, SourceTableUnknown, SourceUnreachable
 from tidegate.model.schema import Kind, TableName, TableSchema
 
@@ -24,8 +25,6 @@ TIMELINE = (
     "('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::pg_catalog.bit(32)::int"
 )
 LOCK_TIMEOUT_S = 5
-BINARY = "postgres binary"
-"""COPY's binary form, of types whose values have the same bytes in every database."""
 
 
 class PgChunk(ChunkReader):

@@ -12,9 +12,11 @@ from tidegate.connect.target import KeyRange
 from tidegate.model.schema import DataType, Kind, TableName, TableSchema
 
 CHUNK_BYTES = 16 << 20
-CHUNK_ROWS_MIN, CHUNK_ROWS_MAX = 1_000, 100_000
+CHUNK_ROWS_MIN, CHUNK_ROWS_MAX = 1_000, 200_000
 # Above this many rows the chunks' edges come from a sample instead of the whole key.
 EXACT_EDGES_ROWS_MAX = 300_000
+# Sampled are pages, whose rows lie together: with few of them chunks would be of very different sizes.
+SAMPLED_ROWS = 1_000
 
 # Key types whose order Python can reproduce from their text.
 ORDERED = {20, 21, 23, 25, 26, 17, 1043, 1082, 1114, 1184, 1700, 2950}
@@ -61,9 +63,9 @@ def _cuts(query: Query, table: TableSchema, sorts: list[str], rows: int, per_chu
     relation = quoted(table.name.schema, table.name.name)
     sample = ""
     if rows > EXACT_EDGES_ROWS_MAX:
-        wanted = 200 * rows / per_chunk
+        wanted = SAMPLED_ROWS * rows / per_chunk
         sample = f" tablesample system ({min(100.0, 100.0 * wanted / rows):.6f})"
-        per_chunk = 200
+        per_chunk = SAMPLED_ROWS
     found = query(
         f"select {', '.join(f'k{i}::text' for i in range(len(names)))} from (select"
         f" {', '.join(f'{name} k{i}' for i, name in enumerate(names))},"

@@ -15,6 +15,9 @@ import pyarrow as pa
 from tidegate.decode.native import binding
 from tidegate.errors import TidegateError
 
+BINARY = "postgres binary"
+"""As a form of blocks (see `Target.block_form`): of types whose values have the same bytes in every database."""
+
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 

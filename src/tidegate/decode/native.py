@@ -40,7 +40,7 @@ from tidegate.decode.pgoutput import EPOCH_US, Relation, Truncate
 from tidegate.errors import TidegateError
 
 LIBRARY = Path(__file__).with_name("_native.so")
-INTERFACE = 6
+INTERFACE = 7
 """Which interface of the library this module speaks."""
 
 _NOT_HAD = ctypes.c_size_t(-1).value
@@ -72,7 +72,7 @@ class _Totals(ctypes.Structure):
     ]
 
 
-class _ArrowArray(ctypes.Structure):
+class ArrowArray(ctypes.Structure):
     """Ten words, known to pyarrow."""
 
     _fields_ = [("words", ctypes.c_void_p * 10)]
@@ -83,7 +83,7 @@ class Taken(ctypes.Structure):
         ("holds", ctypes.c_uint32),
         ("columns_length", ctypes.c_uint32),
         ("columns", ctypes.POINTER(ctypes.c_uint32)),
-        ("batch", _ArrowArray),
+        ("batch", ArrowArray),
         ("unused", ctypes.c_void_p * 2),
     ]
 
@@ -136,6 +136,10 @@ def binding() -> ctypes.CDLL:
         ("tg_binlog_take", size, [pointer, number, pointer, pointer]),
         ("tg_binlog_clear", number, [pointer, pointer]),
         ("tg_copy", number, [pointer, pointer, size, long, long, pointer]),
+        ("tg_rows_open", pointer, [pointer, size]),
+        ("tg_rows_close", None, [pointer]),
+        ("tg_rows_feed", number, [pointer, pointer, size, pointer]),
+        ("tg_rows_take", number, [pointer, pointer]),
     ):
         function = getattr(found, name)
         function.restype, function.argtypes = answer, arguments

@@ -23,6 +23,8 @@ from tidegate.model.schema import TableName
 
 # How long to wait before asking again whether the log may go on.
 WAIT_S = 0.002
+# How long a chunk waits at most for its snapshot, or to be written, while nothing else is to do.
+CHUNK_WAIT_S = 0.01
 # How long to sleep at once while a batch waits for its time.
 HOLD_S = 0.005
 # How often the source is asked where its log ends.
@@ -121,6 +123,8 @@ class Following:
         writer = self._run.writer
         if writer.batch:
             return min(0.05, writer.due_in_s()) if writer.calm else 0.05
+        if self._full.busy:
+            return 0.0 if self._full.ready else CHUNK_WAIT_S
         return 0.02 if self._full.wanted else 0.1
 
     def _first_waiting_us(self) -> int | None:

@@ -19,7 +19,8 @@ from tidegate.faultpoint import crossing
 from tidegate.model.measured import TableState
 from tidegate.model.schema import TableName, TableSchema
 
-COPY_PARALLEL = 2
+# One is written while another is read and a third connects and locks.
+COPY_PARALLEL = 3
 CHUNK_ATTEMPTS = 20
 CHUNK_PAUSE_S = 0.5
 
@@ -41,6 +42,11 @@ class FullCopy:
         return bool(self._copier.reads)
 
     @property
+    def ready(self) -> bool:
+        """Whether a chunk waits to be written, or for its snapshot."""
+        return any(read.stage in (Stage.READY, Stage.LOCKED) for read in self._copier.reads)
+
+    @property
     def wanted(self) -> bool:
         """Whether there is something to copy, or a table waits to join: then every change must be decided by itself."""
         return self._run.handoff.copying or self.busy or self._joiner.waiting
@@ -53,14 +59,14 @@ class FullCopy:
         self._run.gauges.set("reading_bytes", sum(read.spool.bytes for read in self._copier.reads))
         for read in self._copier.at(Stage.FAILED):
             self._retry(read)
-        for read in self._copier.at(Stage.READY):
-            self._write(read)
         for read in self._copier.at(Stage.LOCKED):
             read.chunk.mark = read.mark()
             read.chunk.state = ChunkState.READING
         if self._run.handoff.copying:
             for copy, chunk in self._next(self._copier.free()):
                 self._copier.begin(copy, chunk, self._run.source.chunk(copy.schema, chunk.keys), self._form(copy))
+        for read in self._copier.at(Stage.READY)[:1]:  # the others are read, and the log is taken, between two
+            self._write(read)
 
     def join(self) -> None:
         """Take in the tables that were found; while every change is decided by itself."""

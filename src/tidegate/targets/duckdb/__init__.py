@@ -16,6 +16,7 @@ from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.config import Config
 from tidegate.connect.fitting import misfit_error, shared_error, unfit_error, written_before
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
+from tidegate.decode.copying import BINARY
 from tidegate.errors import (
     TargetNameClash,
     TargetNotEmpty,
@@ -25,7 +26,7 @@ from tidegate.errors import (
 )
 from tidegate.faultpoint import crossing
 from tidegate.model.schema import Column, DataType
-from tidegate.targets.duckdb import catalog, state, types
+from tidegate.targets.duckdb import blocks, catalog, state, types
 from tidegate.targets.duckdb.apply import Applier, Refused
 from tidegate.targets.duckdb.catalog import first, folded, quote
 from tidegate.targets.duckdb.file import DuckdbFile
@@ -151,6 +152,13 @@ class DuckdbTarget(Target):
         if found is None:
             raise TargetTableMissing(f"{table} is not there")
         return catalog.misfits(table, found)
+
+    def block_form(self, table: TargetTable) -> str:
+        with self._visit() as connection:
+            if connection is None or catalog.existing(connection, table.schema, table.name) is None:
+                return ""
+            types = catalog.column_types(connection, Applier(connection).place(table))
+        return BINARY if blocks.takes(table, types) else ""
 
     # --- a run ---
 

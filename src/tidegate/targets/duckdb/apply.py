@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from tidegate.connect.moved import MovedRows, together
 from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTable
-from tidegate.errors import TargetMisfit, TargetRowMissing
+from tidegate.errors import SourceLogBroken, TargetMisfit, TargetRowMissing
+from tidegate.targets.duckdb import blocks
 from tidegate.targets.duckdb.catalog import column_types, first, folded, quote
 from tidegate.targets.duckdb.types import typed
 
-_GATHERED_ROWS = 100_000
-_GATHERED_BYTES = 8 << 20
+# More than a row group of DuckDB's has (122,880): a whole one is written where it stays, less goes into the log first.
+_GATHERED_ROWS = 250_000
+_GATHERED_BYTES = 32 << 20
 
 Rows: TypeAlias = pa.RecordBatch | pa.Table
 
@@ -54,8 +56,7 @@ class Applier:
         try:
             match step:
                 case Append():
-                    for rows in gathered(step.rows):
-                        self._insert(step.table, rows)
+                    self._append(step)
                 case Net():
                     self._net(step)
                 case Clear():
@@ -65,14 +66,30 @@ class Applier:
 
     # --- rows in ---
 
+    def _append(self, step: Append) -> None:
+        given, passed = step.rows, 0
+        if step.blocks is not None:
+            given = blocks.rows(step.table, self._columns(step.table), step.blocks)
+        for rows in gathered(given):
+            self._insert(step.table, rows)
+            passed += rows.num_rows
+        if step.blocks is not None and passed != step.blocks_rows:  # I3
+            raise SourceLogBroken(f"{step.table.source.name}: {passed} rows came of {step.blocks_rows}")
+
     def _insert(self, table: TargetTable, rows: Rows) -> None:
         names = rows.schema.names
-        into = f"{self.place(table)} ({_list(names)})"
-        self._run(table, f"INSERT INTO {into} SELECT {', '.join(self._values(table, names))} FROM {_ROWS} AS s", rows)
+        read = ", ".join(self._value(table, name, rows) for name in names)
+        self._run(table, f"INSERT INTO {self.place(table)} ({_list(names)}) SELECT {read} FROM {_ROWS} AS s", rows)
+
+    def _value(self, table: TargetTable, name: str, rows: Rows | None = None) -> str:
+        """The expression over `s` that reads a text as a value of the target's column; what `rows` hold as a value
+        already is taken as it is."""
+        value = f"s.{quote(name)}"
+        own = rows is not None and not pa.types.is_string(rows.schema.field(name).type)
+        return value if own else typed(value, self._type(table, name))
 
     def _values(self, table: TargetTable, names: Sequence[str]) -> list[str]:
-        """Expressions over `s` that read the texts as values of the target's columns."""
-        return [typed(f"s.{quote(name)}", self._type(table, name)) for name in names]
+        return [self._value(table, name) for name in names]
 
     def _typed_rows(self, table: TargetTable, names: Sequence[str]) -> str:
         """The rows given, as a relation of typed columns."""
@@ -97,7 +114,7 @@ class Applier:
                 if folded(name) not in self._columns(table):
                     continue
                 try:
-                    _over(aside, f"SELECT count({self._values(table, [name])[0]}) FROM {_ROWS} AS s", rows)
+                    _over(aside, f"SELECT count({self._value(table, name, rows)}) FROM {_ROWS} AS s", rows)
                 except duckdb.Error:
                     return str(name)
         finally:

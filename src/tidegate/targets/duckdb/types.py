@@ -63,14 +63,15 @@ def holds(have: str, wanted: str, *, key: bool) -> bool:
         return wanted == "FLOAT"
     if have in _INTEGERS:
         return _INTEGERS.get(wanted, 99) < _INTEGERS[have]
-    mine = _decimal(have)
-    theirs = (_INTEGERS[wanted], 0) if wanted in _INTEGERS else _decimal(wanted)
+    mine = decimal(have)
+    theirs = (_INTEGERS[wanted], 0) if wanted in _INTEGERS else decimal(wanted)
     if mine is None or theirs is None:
         return False
     return mine[1] >= theirs[1] and mine[0] - mine[1] >= theirs[0] - theirs[1]
 
 
-def _decimal(type: str) -> tuple[int, int] | None:
+def decimal(type: str) -> tuple[int, int] | None:
+    """How many digits a DECIMAL has, and how many of them behind the point; None: it is another type."""
     found = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", type)
     return (int(found[1]), int(found[2])) if found else None
 
@@ -88,10 +89,10 @@ def typed(text: str, type: str) -> str:
         return text
     if type == "BLOB":
         return f"from_hex(substr({text}, 3))"
-    decimal = _decimal(type)
-    if decimal:
+    digits = decimal(type)
+    if digits:
         point = f"strpos({text}, '.')"
-        fine = f"{point} > 0 AND length({text}) - {point} > {decimal[1]}"
+        fine = f"{point} > 0 AND length({text}) - {point} > {digits[1]}"
         return f"CASE WHEN {fine} THEN {_INEXACT} ELSE CAST({text} AS {type}) END"
     if type in _CLOCKS:
         fine = f"length({text}) >= {_CLOCKS[type]} AND regexp_matches({text}, '\\.\\d{{7}}')"

@@ -13,9 +13,9 @@ from psycopg import errors as pg
 from tidegate.connect import postgres as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.fitting import misfit_error, shared_error, unfit_error, written_before
-from tidegate.connect.pgchunk import BINARY
 from tidegate.connect.postgres import PostgresConfig, quote, quoted
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
+from tidegate.decode.copying import BINARY
 from tidegate.errors import (
     TargetConflict,
     TargetNotEmpty,

@@ -1,0 +1,265 @@
+"""The source contract on a real MySQL, and what MySQL does otherwise than MariaDB."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import pytest
+
+from fixtures.mariadb_source import OnMariadb
+from tidegate.connect import mysnapshot
+from tidegate.connect.capability import WriteMode
+from tidegate.connect.config import parse_config
+from tidegate.connect.mariadb import MariadbConfig
+from tidegate.connect.myposition import MyPosition
+from tidegate.connect.target import KeyRange
+from tidegate.decode.gtid import MysqlGtidSet
+from tidegate.errors import (
+    EnvironmentLacking,
+    NotComparable,
+    PositionLost,
+    SourceServerIdTaken,
+    SourceStartUnknown,
+    SourceUnreachable,
+    SourceVersionUnsupported,
+)
+from tidegate.model.change import Op
+from tidegate.model.schema import TableName
+from tidegate.model.start import StartSpec
+from tidegate.sources.mariadb import MariadbSource
+from tidegate.sources.mysql import MysqlSource
+from tidegate.testing.mariadb import MariadbServer, Setting
+from tidegate.testing.mysql import MysqlServer
+from tidegate.testing.source_contract import SourceContract
+from tidegate.testing.source_contract.ground import RUN, cell, raises
+
+_numbers = itertools.count(1)
+
+
+class OnMysql(OnMariadb):
+    def source(self) -> MysqlSource:
+        return MysqlSource(parse_config(MariadbConfig, self.server.config(self.name), of="source"))
+
+
+class TestMysqlSource(OnMysql, SourceContract):
+    keeps_log = False
+    types: ClassVar = {
+        "tinyint": ("-128", "127", "null"),
+        "bigint unsigned": ("18446744073709551615", "0"),
+        "decimal(65,30)": ("12345678901234567890123456789012345.123456789012345678901234567890", "-1", "0"),
+        "float": ("0.1", "-1e20", "16777217", "1e-45", "3.4028235e38", "0"),
+        "double": ("0.1", "1e300", "-5e-324", "123456789012345678", "0"),
+        "bit(5)": ("b'101'", "0"),
+        "date": ("'2024-02-29'", "null", "'0000-00-00'", "'9999-12-31'"),
+        "time(6)": ("'838:59:59.999999'", "'-00:00:00.5'", "'12:34:56.100000'"),
+        "datetime(3)": ("'2024-02-29 12:00:00.120'", "'2024-02-29 12:00:00'"),
+        "timestamp(6) null": ("'2038-01-19 03:14:07.999999'", "'1970-01-01 00:00:01'"),
+        "char(5)": ("'ab   '", "''", "'é数'"),
+        "varchar(100)": ("''", "'a b '", "'''quoted'''", "null", "'😀'"),
+        "varchar(20) character set latin1": ("'é€'", "'x'"),
+        "varchar(20) character set gbk": ("'数'",),
+        "varchar(20) character set utf16": ("'数😀'",),
+        "varchar(20) collate utf8mb4_0900_as_cs": ("'数'",),
+        "varchar(20) collate utf8mb4_ja_0900_as_cs": ("'数'",),
+        "text": ("'a\\nb\\t\\\\'",),
+        "longtext": ("repeat('é', 40000)",),
+        "json": ('\'{"b":  1, "a": [1.0, true, null, "é"]}\'', "'null'", "null", "'1e100'", "'\"x\"'"),
+        "year": ("2024", "0", "1901"),
+        "point": ("point(1, 2)", "null"),
+        "geometry": ("st_geomfromtext('LINESTRING(0 0,1 1)', 4326)",),
+        "vector(3)": ("to_vector('[1,2,3]')", "null"),
+        "int unsigned invisible": ("7",),
+        "smallint unsigned": ("65535",),
+        "mediumint": ("-8388608",),
+        "int(6) unsigned zerofill": ("42", "0"),
+        "binary(4)": ("'ab'", "x'00'", "x'ffffffff'"),
+        "varbinary(10)": ("x'0061'", "''"),
+        "blob": ("x'deadbeef'", "''"),
+        "enum('a','b''c','é') character set latin1": ("'a'", "'b''c'", "'é'", "null"),
+        "set('x','y','z')": ("''", "'x,z'", "'x,y,z'"),
+        "int as (1) virtual": ("default",),
+        "varchar(20) as (concat('é', c1)) stored": ("default",),
+    }
+
+    @pytest.fixture(autouse=True)
+    def _server(self, mysql: MysqlServer, mysql_database: Callable[[], str]) -> None:
+        self.server = mysql
+        self.name = self.schema = mysql_database()  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def nameless() -> Iterator[MysqlServer]:
+    """As a MySQL is that nobody has set anything of: without GTIDs, and with a log that does not name columns."""
+    settings: dict[str, Setting] = {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}
+    try:
+        server = MysqlServer(settings=settings | {"binlog_row_metadata": "MINIMAL"})
+    except EnvironmentLacking as lacking:
+        pytest.skip(lacking.detail)
+    with server:
+        yield server
+
+
+class TestPlainMysql(OnMysql, SourceContract):
+    """Snapshots are taken under a lock on their table, and positions are places alone."""
+
+    keeps_log = False
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nameless: MysqlServer) -> Iterator[None]:
+        self.server = nameless
+        self.name = self.schema = f"test_{next(_numbers)}"  # type: ignore[misc]
+        nameless.create_database(self.name)
+        yield
+        nameless.drop_database(self.name)
+
+
+class TestMysqlsOwn(OnMysql):
+    @pytest.fixture(autouse=True)
+    def _server(self, mysql: MysqlServer, mysql_database: Callable[[], str]) -> None:
+        self.server = mysql
+        self.name = self.schema = mysql_database()  # type: ignore[misc]
+
+    def test_positions_have_the_set_of_all_transactions_in_front(self) -> None:
+        source, position = self.begun(self.table())
+        assert isinstance(MyPosition.of(position).gtids, MysqlGtidSet)
+        log = self.followed(source, position)
+        self.execute("update t set note = 'a' where id = 1", "truncate t")
+        changes = log.changes(2)
+        assert [change.op for change in changes] == [Op.UPDATE, Op.TRUNCATE]
+        before, after = MyPosition.of(position).gtids, MyPosition.of(log.parts[-1].position).gtids
+        assert isinstance(after, MysqlGtidSet)
+        assert isinstance(before, MysqlGtidSet)
+        assert before <= after
+        assert (after - before).count() == 2
+
+    def test_a_prepared_transaction_comes_where_it_is_committed(self) -> None:
+        source, position = self.begun(self.table())
+        log = self.followed(source, position)
+        prepared = ("xa start 'a'", "update t set note = 'xa' where id = 1", "xa end 'a'", "xa prepare 'a'")
+        with self.session() as one:
+            for statement in prepared:
+                one.execute(statement)
+            self.execute("update t set note = 'between' where id = 2")
+            log.changes(1)
+            held = log.parts[-1].position
+            one.execute("xa commit 'a'")
+        assert [cell(change, "note") for change in log.changes(2)] == ["between", "xa"]
+        again = self.resumed(source, held)
+        assert [cell(change, "note") for change in again.changes(1)] == ["xa"]
+
+    def test_a_table_under_change_is_waited_for_and_then_given_up_for_now(self) -> None:
+        """No moment of quiet, and somebody who has changed the table and not committed."""
+        name = self.table()
+        source = self.fresh()
+        schema = source.schema(name)
+        with pytest.MonkeyPatch.context() as patch, self.session() as other:
+            patch.setattr(mysnapshot, "in_quiet", lambda *_, **__: None)
+            other.execute("begin")
+            other.execute("update t set note = 'open' where id = 1")
+            reader = source.chunk(schema, KeyRange(None, None))
+            reader.lock()
+            with raises(SourceUnreachable):
+                reader.mark()
+            reader.close()
+            other.execute("commit")
+            assert [row["note"] for row in self.read(source, schema)[2]] == ["open", "n2", "n3"]
+
+    def test_a_snapshot_under_a_lock_has_the_place_of_what_it_sees(self) -> None:
+        name = self.table()
+        source, position = self.begun(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mysnapshot, "in_quiet", lambda *_, **__: None)
+            self.execute("update t set note = 'before' where id = 1")
+            mark, _, rows = self.read(source, source.schema(name))
+            self.execute("update t set note = 'behind' where id = 1")
+        log = self.followed(source, position)
+        log.changes(2)
+        first, second = (part for part in log.parts if part.changes)
+        assert (mark.seen.sees(first.transaction), mark.seen.sees(second.transaction)) == (True, False)
+        assert rows[0]["note"] == "before"
+
+    def test_a_log_begun_anew_is_another_one(self) -> None:
+        _, position = self.begun(self.table())
+        held = MyPosition.of(position)
+        assert isinstance(held.gtids, MysqlGtidSet)
+        more = MyPosition(held.place, held.gtids | MysqlGtidSet.parse("2174b383-5441-11e8-b90a-c80aa9429562:1-9"))
+        with raises(PositionLost) as error:
+            self.fresh().log_state(RUN, more)
+        assert "another one" in str(error[0])
+        self.fresh().log_state(RUN, held)
+
+    def test_a_place_that_is_none_is_lost(self) -> None:
+        _, position = self.begun(self.table())
+        self.execute("update t set note = 'x' where id = 1")
+        held = MyPosition.of(position)
+        with raises(PositionLost):
+            self.fresh().log_state(RUN, MyPosition(held.place._replace(offset=held.place.offset + 1), held.gtids))
+
+    def test_a_run_begins_behind_a_set_of_transactions_that_is_named(self) -> None:
+        name = self.table()
+        source, position = self.begun(name)
+        self.execute("update t set note = 'a' where id = 1", "update t set note = 'b' where id = 1")
+        start = source.start_at(StartSpec(position=str(MyPosition.of(position).gtids)))
+        assert MyPosition.of(start).gtids == MyPosition.of(position).gtids
+        log = self.followed(source, start)
+        assert [cell(change, "note") for change in log.changes(2)] == ["a", "b"]
+        with raises(SourceStartUnknown):
+            source.start_at(StartSpec(position="2174b383-5441-11e8-b90a-c80aa9429562:1-9"))
+
+    def test_a_second_replica_with_the_server_id_is_named(self) -> None:
+        name = self.table()
+        source, position = self.begun(name)
+        log = self.followed(source, position)
+        other = self.fresh()
+        taken = other.log(RUN, position, tables=self._runs[RUN])
+        self._held.append(taken)
+        with raises(SourceServerIdTaken):
+            log.until(lambda: False, "it ends")
+
+    def test_comparing_wants_a_moment_of_quiet(self) -> None:
+        name = self.table()
+        view = self.fresh().view()
+        view.open(30)
+        view.mark()
+        _, batches = view.rows(name)
+        assert sum(batch.num_rows for batch in batches) == 3
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mysnapshot, "in_quiet", lambda *_, **__: None)
+            with raises(NotComparable):
+                view.mark()
+        view.close()
+
+    def test_each_connector_refuses_the_others_server(self, mariadb: MariadbServer) -> None:
+        ours = parse_config(MariadbConfig, self.server.config(self.name), of="source")
+        theirs = parse_config(MariadbConfig, mariadb.config(), of="source")
+        for source, kind in ((MysqlSource(theirs), "mariadb"), (MariadbSource(ours), "mysql")):
+            (wrong,) = (check for check in source.check() if not check.ok)
+            assert (wrong.name, wrong.code) == ("version", "source.version_unsupported")
+            assert f"kind {kind}" in wrong.found
+            with raises(SourceVersionUnsupported):
+                source.tables()
+            source.close()
+
+    def test_the_connectivity_test_names_what_a_user_lacks(self) -> None:
+        user = f"u{self.name}"
+        self.server.create_user(user, "p", grants=f"SELECT ON {self.name}.*")
+        config = self.server.config(self.name) | {"user": user, "password": "p"}
+        source = MysqlSource(parse_config(MariadbConfig, config, of="source"))
+        (lacking,) = (check for check in source.check() if check.name == "privileges")
+        assert not lacking.ok
+        assert "REPLICATION SLAVE" in lacking.found
+        self.server.execute(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'127.0.0.1'")
+        (lacking,) = (check for check in source.check() if check.name == "privileges")
+        assert "LOCK TABLES" in lacking.found
+        self.server.execute(f"GRANT LOCK TABLES ON {self.name}.* TO '{user}'@'127.0.0.1'")
+        assert [check for check in source.check() if not check.ok] == []
+        source.close()
+
+    def test_a_table_without_a_key_is_refused_to_upserts_only(self) -> None:
+        self.execute("create table t (id int)")
+        source = self.fresh()
+        schema = source.schema(TableName(self.schema, "t"))
+        assert len(source.refusals(schema, WriteMode.UPSERT)) == 1
+        assert source.refusals(schema, WriteMode.APPEND) == []

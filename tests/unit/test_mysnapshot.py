@@ -20,7 +20,7 @@ T = TableName("d", "o`dd")
 class Server:
     """Commits as MySQL does: it names a transaction, puts it into its log, and makes it visible later."""
 
-    mode: str = "ON"
+    named: bool = True
     logged: int = 0
     visible: int = 0
     then: dict[int, str] = field(default_factory=dict)
@@ -34,10 +34,11 @@ class Server:
         self.logged += others.count("l")
         self.visible += others.count("v")
         self.asked.append(statement)
-        if "gtid_mode" in statement:
-            return [(self.mode,)]
+        under_way = self.logged - self.visible
         if "gtid_owned" in statement:
-            return [("u:1" if self.visible < self.logged else "",)]
+            return [("u:1" if self.named and under_way else "",)]
+        if "ongoing" in statement:
+            return [("Ongoing_anonymous_transaction_count", "0" if self.named else str(under_way))]
         if statement == "show binary log status":
             return [("log.000001", 100 + self.logged, "", "", "")]
         if statement == mysnapshot.BEGIN:
@@ -57,18 +58,20 @@ def test_in_quiet_a_snapshot_sees_all_that_is_in_the_log() -> None:
     assert server.seen == 3
 
 
-@pytest.mark.parametrize("when", range(1, 9))
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("when", range(10))
 @pytest.mark.parametrize("others", ["l", "lv", "v"])
-def test_a_snapshot_never_sees_more_or_less_than_its_place_says(when: int, others: str) -> None:
+def test_a_snapshot_never_sees_more_or_less_than_its_place_says(named: bool, when: int, others: str) -> None:
     """Whatever others do in front of which question; `v` makes visible what was in the log from the beginning."""
-    server = Server(logged=5, visible=4 if others == "v" else 5, then={when: others})
+    server = Server(named, logged=5, visible=4 if others == "v" else 5, then={when: others})
     found = mysnapshot.in_quiet(server.query, MYSQL)
     if found is not None:
         assert found == place(server.seen)
 
 
-def test_a_transaction_that_is_in_the_log_and_not_visible_yet_is_waited_for() -> None:
-    server = Server(logged=5, visible=4, then={3: "", 7: "v"})
+@pytest.mark.parametrize("named", [True, False])
+def test_a_transaction_that_is_in_the_log_and_not_visible_yet_is_waited_for(named: bool) -> None:
+    server = Server(named, logged=5, visible=4, then={7: "v"})
     assert mysnapshot.in_quiet(server.query, MYSQL) == place(5)
     assert server.seen == 5
 
@@ -77,12 +80,6 @@ def test_a_server_that_is_never_quiet_gives_no_place() -> None:
     server = Server(then=dict.fromkeys(range(1000), "lv"))
     assert mysnapshot.in_quiet(server.query, MYSQL) is None
     assert server.asked[-1] == "rollback"
-
-
-def test_without_names_of_transactions_quiet_cannot_be_told() -> None:
-    server = Server(mode="OFF")
-    assert mysnapshot.in_quiet(server.query, MYSQL) is None
-    assert mysnapshot.BEGIN not in server.asked
 
 
 def test_under_a_lock_a_snapshot_of_a_table_has_the_place_at_which_the_lock_is_let_go() -> None:

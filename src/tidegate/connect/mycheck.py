@@ -154,7 +154,7 @@ def _privileges(query: Query, flavour: Flavour, config: MariadbConfig) -> Check:
 def _names(query: Query) -> Check:
     """Without names a log that was begun anew is told from the one that was read by its places alone."""
     mode = global_setting(query, "gtid_mode")
-    also = "" if mode == "ON" else ": each chunk locks its table for a moment, and nothing can be compared"
+    also = "" if mode == "ON" else ": a log begun anew is told from the one that was read by its places alone"
     return Check("transaction names", True, f"gtid_mode = {mode}{also}")
 
 

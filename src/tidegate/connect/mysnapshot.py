@@ -3,8 +3,9 @@
 MariaDB says it. MySQL does not, so it is made sure of. A transaction is in the log before it is committed, and named
 before it is in the log, so a snapshot has the place P if
 
-- nothing was logged from before it until after it (the log ends at P both times), and no name was in use when that was
-  first seen: all that is in front of P is committed. Nobody waits for this; it wants GTIDs, and a moment of quiet.
+- nothing was logged from before it until after it (the log ends at P both times), and no transaction was on its way
+  from the log to its commit when that was first seen: all that is in front of P is committed. Nobody waits for this,
+  but it wants a moment of quiet.
 - else, for one table: nobody could change the table while the snapshot was taken and P was read. LOCK TABLES … READ
   waits until whoever has changed it has committed, and is let go at once.
 
@@ -44,19 +45,23 @@ def said_with(query: Ask) -> Place:
 
 def in_quiet(query: Ask, flavour: Flavour, tries: int = QUIET_TRIES) -> Place | None:
     """A snapshot that this session takes while nothing is logged; None: there was no such moment."""
-    ((mode,),) = query("select @@global.gtid_mode", ())
-    if mode != "ON":  # transactions without a name cannot be seen on their way
-        return None
     for _ in range(tries):
         before = log_end(query, flavour).place
-        ((named,),) = query("select @@global.gtid_owned", ())
-        if named:
+        if _under_way(query):
             continue
         query(BEGIN, ())
         if log_end(query, flavour).place == before:
             return before
         query("rollback", ())
     return None
+
+
+def _under_way(query: Ask) -> bool:
+    """Whether transactions are being committed, or may be: a name is theirs from before the log has them until they can
+    be seen, and those without one are counted."""
+    ((named,),) = query("select @@global.gtid_owned", ())
+    counted = query("show global status like 'ongoing\\_anonymous\\_transaction\\_count'", ())
+    return bool(named) or not counted or int(counted[0][1]) > 0
 
 
 def under_lock(query: Ask, other: Ask, flavour: Flavour, table: TableName) -> Place:

@@ -122,23 +122,23 @@ class Starts:
 
     def _at_gtids(self, wanted: Gtids) -> _Between:
         """The one place in front of which exactly these transactions are the last."""
-        passed = bisect_left(
+        behind = bisect_left(
             self._files, 1, key=lambda file: int(not covers(wanted, head(self._config, file).gtids))
         )  # so many files begin with what is wanted, or before it
-        if not passed:
+        if not behind:
             first = self._files[0]
             raise SourceStartPurged(
                 f"{wanted} is before the log that {place(self._config)} still has: its oldest file, {first}, begins"
                 f" behind {head(self._config, first).gtids}"
             )
         found = None
-        for found in self._between(self._files[passed - 1]):
+        for found in self._between(self._files[behind - 1]):
             if found.gtids == wanted:
                 return found
             gtid = found.event.gtid if found.event is not None else None
             if gtid is not None and not covers(wanted, passed(found.gtids, [gtid])):
                 break
-        reached = self._some(found, self._files[passed - 1])
+        reached = self._some(found, self._files[behind - 1])
         raise SourceStartUnknown(
             f"the log of {place(self._config)} has no place behind exactly {wanted}; the last in front of which nothing"
             f" else stands is behind {reached.gtids}"

@@ -299,6 +299,8 @@ def expression(column: Described, quoted: str) -> str:
         return f"{quoted} + 0"  # else it would come with its zeros
     if base == "bit":
         return f"{quoted} + 0"
+    if base == "vector":  # the client library knows no such type
+        return f"cast({quoted} as binary)"
     return quoted
 
 

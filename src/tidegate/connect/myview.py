@@ -31,7 +31,7 @@ class MySourceView(SourceView):
         if at is None:
             raise NotComparable(
                 "no moment was found at which nothing was written to the log, and without one MySQL does not tell which"
-                " place of its log a snapshot belongs to (it wants gtid_mode = ON as well); compare at a quieter time"
+                " place of its log a snapshot belongs to; compare at a quieter time"
             )
         return ChunkMark(MySnapshot(at), MyPosition(at))
 

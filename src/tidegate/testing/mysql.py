@@ -28,6 +28,7 @@ class MysqlServer(MariadbServer):
         "max_connections": 60,
         "mysqlx": "OFF",
         "performance_schema": False,
+        "secure_file_priv": "NULL",
         "skip_name_resolve": True,
     }
 

@@ -1,6 +1,6 @@
-"""Where MySQL's server is on this machine: installed, or Debian's package, which only the development release has, unpacked
-with all its libraries into the user's cache once (`python -m tidegate.testing.mysql_binaries`). Nothing here starts a
-server."""
+"""Where MySQL's server is on this machine: installed, or Debian's package, which only the development release has,
+unpacked with all its libraries into the user's cache once (`python -m tidegate.testing.mysql_binaries`). Nothing here
+starts a server."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -284,6 +285,26 @@ class TestMysqlsOwn(OnMysql):
         assert cell(log.changes(1)[0], "d") == whole
         assert self.read(source, source.schema(TableName(self.schema, "t")))[2][0]["d"] == whole
 
+    def test_every_kind_of_document_is_the_same_from_the_copy_and_from_the_log(self) -> None:
+        documents = [
+            "'[1, -1, 32767, -32768, 65535, 2147483647, -2147483648, 4294967295, 9223372036854775807]'",
+            "'[18446744073709551615, -9223372036854775808, 1.5, -0.0, 1e300, 1e-7, 123456.789, 0.1, 1e15, 1e16]'",
+            "json_array(cast(1.50 as decimal(9,2)), cast('2024-02-29' as date), cast('12:34:56.5' as time(6)))",
+            "json_array(cast('2024-02-29 12:00:00.123' as datetime(6)), cast('-100:00:01' as time))",
+            r"""'{"": 1, "é": "é数😀", "b": {"a": []}, "aa": {}, "q": "\\\\ \\" \\n"}'""",
+            "json_array(repeat('x', 200), repeat('y', 70000))",
+            "json_object('k', json_array(true, false, null))",
+            "json_array(x'00ff', st_geomfromtext('POINT(1 2)'), b'101')",
+            """'"text"'""", "'7'", "'null'", "'true'",
+        ]  # fmt: skip
+        self.execute("create table t (id int primary key, d json)")
+        source, position = self.begun(TableName(self.schema, "t"))
+        log = self.followed(source, position)
+        self.execute(*(f"insert into t values ({n}, {document})" for n, document in enumerate(documents)))
+        logged = [cell(change, "d") for change in log.changes(len(documents))]
+        copied = [row["d"] for row in self.read(source, source.schema(TableName(self.schema, "t")))[2]]
+        assert logged == copied
+
     def test_an_xa_transaction_of_one_phase_comes_with_its_commit(self) -> None:
         source, position = self.begun(self.table())
         log = self.followed(source, position)
@@ -326,3 +347,63 @@ class TestMysqlsOwn(OnMysql):
         schema = source.schema(TableName(self.schema, "t"))
         assert len(source.refusals(schema, WriteMode.UPSERT)) == 1
         assert source.refusals(schema, WriteMode.APPEND) == []
+
+
+class TestSnapshots(OnMysql):
+    """Whether a snapshot sees just the transactions in front of its place, while others write."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, mysql: MysqlServer, mysql_database: Callable[[], str]) -> None:
+        self.server = mysql
+        self.name = self.schema = mysql_database()  # type: ignore[misc]
+
+    @pytest.mark.parametrize("locked", [False, True], ids=["in quiet", "under a lock"])
+    def test_a_chunk_has_exactly_what_is_in_front_of_its_place(
+        self, locked: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.execute("create table t (id int auto_increment primary key, note varchar(9))")
+        name = TableName(self.schema, "t")
+        source, position = self.begun(name)
+        schema = source.schema(name)
+        monkeypatch.setattr(mysnapshot, "LOCK_WAIT_S", 30)
+        quiet = mysnapshot.in_quiet
+        monkeypatch.setattr(
+            mysnapshot, "in_quiet", lambda query, flavour, **_: None if locked else quiet(query, flavour, tries=2000)
+        )
+        ended = threading.Event()
+
+        def write(pause_s: float) -> None:
+            with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+                while not ended.is_set():
+                    cursor.execute("insert into t (note) values ('x')")
+                    ended.wait(pause_s)
+
+        writers = [threading.Thread(target=write, args=(0.0005 * n,)) for n in range(1, 4)]
+        for writer in writers:
+            writer.start()
+        try:
+            taken = [self.read(source, schema) for _ in range(60)]
+        finally:
+            ended.set()
+            for writer in writers:
+                writer.join()
+        ((count,),) = self.server.execute(f"select count(*) from {self.name}.t")
+        log = self.followed(source, position)
+        log.changes(count)
+        places = {str(cell(change, "id")): part.transaction for part in log.parts for change in part.changes}
+        assert len(places) == count > 100
+        for mark, _, rows in taken:
+            assert {row["id"] for row in rows} == {id for id, at in places.items() if mark.seen.sees(at)}
+        assert len({str(mark.seen) for mark, _, _ in taken}) > 10
+
+
+class TestSnapshotsOfPlainMysql(TestSnapshots):
+    """The same where transactions have no names."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nameless: MysqlServer) -> Iterator[None]:
+        self.server = nameless
+        self.name = self.schema = f"test_{next(_numbers)}"  # type: ignore[misc]
+        nameless.create_database(self.name)
+        yield
+        nameless.drop_database(self.name)

@@ -36,7 +36,7 @@ LOCK_WAIT_S = 1
 def said_with(query: Ask) -> Place:
     """MariaDB's own word of the snapshot that this session takes."""
     query(BEGIN, ())
-    told = dict(query("show session status like 'binlog_snapshot_%'", ()))
+    told: dict[str, Any] = dict(query("show session status like 'binlog_snapshot_%'", ()))
     try:
         return Place.of(str(told["Binlog_snapshot_file"]), int(told["Binlog_snapshot_position"]))
     except (KeyError, ValueError) as error:

@@ -3,7 +3,7 @@
 Format: MySQL Source Code Documentation, `Table_map_event` (`rows_event.h`: column types, optional metadata); MariaDB
 documentation, "TABLE_MAP_EVENT". What is optional is None where the server did not send it (`binlog_row_metadata`):
 whoever knows the table's history fills it in (`Column._replace`), and what cannot be read without it is refused.
-MariaDB 10.11's maps are tested on its own bytes; MySQL's JSON and vectors are built from the published format only.
+MariaDB 10.11's maps are tested on its own bytes, MySQL's on bytes built as published and on MySQL 9.7.
 """
 
 from __future__ import annotations

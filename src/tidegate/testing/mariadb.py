@@ -16,7 +16,7 @@ import pymysql
 import pymysql.cursors
 
 from tidegate.errors import EnvironmentLacking
-from tidegate.testing.mariadb_binaries import Programs, available, newest, version
+from tidegate.testing.mariadb_binaries import available, newest, version
 from tidegate.testing.servers import free_port
 
 __all__ = ["MariadbServer", "available", "newest"]
@@ -235,7 +235,7 @@ class MariadbServer:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _found(self, programs: Programs | None) -> tuple[Any, tuple[int, int, int]]:
+    def _found(self, programs: Any) -> tuple[Any, tuple[int, int, int]]:
         """The programs, and their version."""
         chosen = programs if programs is not None else newest()
         return chosen, version(chosen)

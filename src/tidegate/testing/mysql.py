@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tidegate.testing.mariadb import MariadbServer, Setting
-from tidegate.testing.mysql_binaries import MysqlPrograms, newest, version
+from tidegate.testing.mysql_binaries import newest, version
 
 __all__ = ["MysqlServer"]
 
@@ -32,7 +32,7 @@ class MysqlServer(MariadbServer):
         "skip_name_resolve": True,
     }
 
-    def _found(self, programs: MysqlPrograms | None) -> tuple[Any, tuple[int, int, int]]:
+    def _found(self, programs: Any) -> tuple[Any, tuple[int, int, int]]:
         chosen = programs if programs is not None else newest()
         return chosen, version(chosen)
 

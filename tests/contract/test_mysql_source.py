@@ -192,7 +192,7 @@ class TestMysqlsOwn(OnMysql):
 
     def test_a_place_that_is_none_is_lost(self) -> None:
         _, position = self.begun(self.table())
-        self.execute("update t set note = 'x' where id = 1")
+        self.execute(*(f"update t set note = 'x{n}' where id = 1" for n in range(3)))
         held = MyPosition.of(position)
         with raises(PositionLost):
             self.fresh().log_state(RUN, MyPosition(held.place._replace(offset=held.place.offset + 1)))

@@ -136,6 +136,7 @@ tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 	  || echo "The tests' log-in provider could not be installed: tests with a real one are left out." >&2
 	@mkdir -p $(@D) && touch $@
 
-$(SERVERS_READY): src/tidegate/testing/binaries.py src/tidegate/testing/mariadb_binaries.py | $(PYTHON_READY)
+$(SERVERS_READY): src/tidegate/testing/binaries.py src/tidegate/testing/mariadb_binaries.py \
+    src/tidegate/testing/mysql_binaries.py | $(PYTHON_READY)
 	@tools/setup.sh servers
 	@touch $@

@@ -1,3 +1,3 @@
 """A list of fixture modules, nothing else."""
 
-pytest_plugins = ["fixtures.decoder", "fixtures.order", "fixtures.postgres", "fixtures.mariadb"]
+pytest_plugins = ["fixtures.decoder", "fixtures.order", "fixtures.postgres", "fixtures.mariadb", "fixtures.mysql"]

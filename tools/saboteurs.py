@@ -218,9 +218,9 @@ SABOTEURS = (
     ),
     Saboteur(
         "parts_overtake_a_batch",
-        "a transaction of MariaDB that is more than rows comes before the batch in front of it",
+        "a transaction of MariaDB or MySQL that is more than rows comes before the batch in front of it",
         "connect/mylanes.py",
-        "        elif isinstance(body, MariadbBegin):\n            self._cut()\n",
+        "        elif isinstance(body, (MariadbBegin, MysqlBegin)):\n            self._cut()\n",
         "",
         ("tests/unit/test_mylanes.py",),
     ),

@@ -84,6 +84,8 @@ set_up_servers() {
   .venv/bin/python -m tidegate.testing.binaries 14 17 >&2 || say "The tests go on with the versions that are here."
   say "Unpacking Debian's MariaDB for the tests (nothing is installed) …"
   .venv/bin/python -m tidegate.testing.mariadb_binaries >&2 || say "The tests of MariaDB are passed over."
+  say "Unpacking Debian's MySQL for the tests (nothing is installed) …"
+  .venv/bin/python -m tidegate.testing.mysql_binaries >&2 || say "The tests of MySQL are passed over."
 }
 
 set_up_browser() {

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from fixtures.mariadb_source import OnMariadb
-from tidegate.connect import myassembly
+from tidegate.connect import myassembly, myxa
 from tidegate.connect.capability import WriteMode
 from tidegate.connect.myposition import MyPosition
 from tidegate.connect.target import KeyRange
@@ -169,7 +169,7 @@ class TestBinaryLog(OnMariadb):
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(myassembly, "PART_CHANGES_MAX", 10)
-        monkeypatch.setattr(myassembly, "HELD_BYTES", 100)
+        monkeypatch.setattr(myxa, "HELD_BYTES", 100)
         self.table(rows=25)
         source, log = self.at_work("t")
         self.execute("xa start 'd'", "update t set note = 'x'", "xa end 'd'", "xa prepare 'd'", "xa commit 'd'")

@@ -131,7 +131,7 @@ def test_previous_gtids_are_a_set() -> None:
     assert str(tagged.gtids) == f"{SERVER}:1-5:8:tag:1-5:8"
 
 
-# Columns of MySQL: int unsigned, year, json, vector, geometry, varchar. YEAR and GEOMETRY are counted otherwise than
+# Columns of MySQL: int unsigned, year, json, vector, geometry, varchar. GEOMETRY and VECTOR are counted otherwise than
 # by MariaDB.
 TYPES = (3, 13, 245, 242, 255, 15)
 METADATA = b"\x04\x04\x04" + struct.pack("<H", 40)
@@ -156,10 +156,24 @@ def test_a_table_map_of_mysql_has_its_own_order_of_metadata() -> None:
     table = decoded(MAP)
     assert isinstance(table, TableMap)
     assert [column.unsigned for column in table.columns] == [True, None, None, None, None, None]
-    assert [column.collation for column in table.columns] == [None] * 5 + [255]
+    assert [column.collation for column in table.columns] == [None] * 3 + [255, None, 255]
     assert [column.dimensions for column in table.columns] == [None] * 3 + [2, None, None]
     assert [column.geometry for column in table.columns] == [None] * 4 + [1, None]
     assert [column.visible for column in table.columns] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("bits", "signs"),
+    [
+        (b"\x60", [False, True, True, False]),  # as MySQL 9.7 has it: YEAR is counted, and has no sign
+        (b"\x80", [True, None, False, False]),  # it is not counted
+        (b"\x00", [False, None, False, False]),
+    ],
+)
+def test_signs_are_those_of_the_numbers_whether_a_year_is_counted_or_not(bits: bytes, signs: list[bool | None]) -> None:
+    table = decoded(wire.table_map((3, 13, 3, 3), b"", [(1, bits)]))
+    assert isinstance(table, TableMap)
+    assert [column.unsigned for column in table.columns] == signs
 
 
 def test_rows_of_version_2_are_read_behind_their_extra_data() -> None:

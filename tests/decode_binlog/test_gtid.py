@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.decode.gtid import MariadbGtid, MariadbPosition, MysqlGtid, MysqlGtidSet, NotAGtid, Source
+from tidegate.decode.gtid import (
+    NO_GTIDS,
+    MariadbGtid,
+    MariadbPosition,
+    MysqlGtid,
+    MysqlGtidSet,
+    NotAGtid,
+    Source,
+    covers,
+    parse_gtids,
+    passed,
+    stands_at,
+)
 
 SERVERS = [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
 SOURCES = st.tuples(st.sampled_from(SERVERS), st.sampled_from(["", "blue", "green_1"]))
@@ -51,7 +63,57 @@ def test_the_arithmetic_is_that_of_sets(one: frozenset[MysqlGtid], other: frozen
 def test_a_transaction_is_in_the_set_once_it_was_added(gtids: frozenset[MysqlGtid], gtid: MysqlGtid) -> None:
     held = as_set(gtids)
     assert (gtid in held) == (gtid in gtids)
-    assert held.with_gtid(gtid) == as_set(gtids | {gtid})
+    assert held.after(gtid) == as_set(gtids | {gtid})
+
+
+@settings(deadline=None)
+@given(GTIDS, st.lists(st.builds(MysqlGtid, SOURCES, st.integers(1, 30)), max_size=12))
+def test_transactions_that_are_read_one_by_one_make_the_set_of_all(
+    gtids: frozenset[MysqlGtid], read: list[MysqlGtid]
+) -> None:
+    held = as_set(gtids)
+    assert held.after(*read) == as_set(gtids | set(read))
+    assert passed(held, [None, *read]) == as_set(gtids | set(read))
+    assert held.after(*read).covers(held)
+    one_by_one = held
+    for gtid in read:
+        one_by_one = one_by_one.after(gtid)
+    assert one_by_one == held.after(*read)
+
+
+@settings(deadline=None)
+@given(GTIDS, GTIDS)
+def test_a_place_of_mysql_is_the_same_only_with_the_same_set_in_front(
+    one: frozenset[MysqlGtid], other: frozenset[MysqlGtid]
+) -> None:
+    assert stands_at(as_set(one), as_set(other)) == (not one or one == other)
+    assert covers(as_set(one), as_set(other)) == (other <= one)
+
+
+def test_a_domain_that_came_later_does_not_make_a_place_of_mariadb_another() -> None:
+    wanted = MariadbPosition.parse("0-1-5")
+    assert stands_at(wanted, MariadbPosition.parse("0-1-5,3-1-7"))
+    assert not stands_at(wanted, MariadbPosition.parse("0-1-6"))
+    assert not stands_at(wanted, MariadbPosition())
+
+
+def test_positions_of_one_kind_of_server_are_none_of_the_others() -> None:
+    mariadb, mysql = MariadbPosition.parse("0-1-5"), MysqlGtidSet.parse(f"{SERVERS[0]}:1-5")
+    assert not stands_at(mariadb, mysql)
+    assert not stands_at(mysql, mariadb)
+    assert not covers(mariadb, mysql)
+    for held, gtid in ((mysql, MariadbGtid(0, 1, 6)), (mariadb, MysqlGtid((SERVERS[0], ""), 6))):
+        with pytest.raises(NotAGtid):
+            passed(held, [gtid])
+    with pytest.raises(NotAGtid):
+        passed(NO_GTIDS, [MariadbGtid(0, 1, 6), MysqlGtid((SERVERS[0], ""), 6)])
+    assert passed(NO_GTIDS, [MysqlGtid((SERVERS[0], ""), 6)]) == MysqlGtidSet.parse(f"{SERVERS[0]}:6")
+    assert passed(mysql, [None]) == mysql
+
+
+@pytest.mark.parametrize("text", ["", "0-1-5,3-1-7", f"{SERVERS[0]}:1-5:8:blue:3,{SERVERS[1]}:9"])
+def test_either_kinds_position_is_read_back_from_its_text(text: str) -> None:
+    assert str(parse_gtids(text)) == text
 
 
 @settings(deadline=None)

@@ -52,7 +52,7 @@ class MariadbPair:
 
     def at_source(self, table: str) -> list[tuple[str | None, ...]]:
         """The rows as texts of the canonical grammar."""
-        source = MariadbSource(self.source_config)
+        source = self.source_class(self.source_config)
         reader = source.chunk(source.schema(TableName(self.source_name, table)), KeyRange(None, None))
         try:
             reader.lock()
@@ -76,7 +76,7 @@ class MariadbPair:
     def equal_by_name(self, table: str) -> bool:
         """The same where columns stand in another order at the source."""
         names = [name for (name,) in self.target.execute(_NAMES, (table,)).fetchall()]
-        source = MariadbSource(self.source_config)
+        source = self.source_class(self.source_config)
         order = source.schema(TableName(self.source_name, table)).names
         source.close()
         if sorted(names) != sorted(order):

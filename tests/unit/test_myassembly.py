@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.connect.myassembly import Assembler, Followed
+from tidegate.connect.myassembly import Assembler
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.myposition import MyPosition, Place
 from tidegate.connect.myshapes import Shapes
 from tidegate.connect.mystream import asked_from

@@ -18,7 +18,8 @@ from decode_binlog import wire
 from decode_binlog.streams import gtid
 from tidegate.connect import mybatches
 from tidegate.connect.lanes import Request
-from tidegate.connect.myassembly import Assembler, Followed
+from tidegate.connect.myassembly import Assembler
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.mylanes import Lanes
 from tidegate.connect.mypackets import Packets
 from tidegate.connect.myposition import MyPosition, Place

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.connect.myposition import MyPosition, MySnapshot, Place
-from tidegate.decode.gtid import MariadbGtid, MariadbPosition
+from tidegate.decode.gtid import MariadbGtid, MariadbPosition, MysqlGtidSet
 
+SERVERS = [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
 PLACES = st.builds(
     lambda number, offset, name: Place.of(f"{name}.{number:06d}", offset),
     st.integers(1, 2_000_000),
@@ -19,10 +22,16 @@ GTIDS = st.builds(
     lambda by_domain: MariadbPosition.of(MariadbGtid(d, s, n) for d, (s, n) in by_domain.items()),
     st.dictionaries(st.integers(0, 9), st.tuples(st.integers(1, 9), st.integers(1, 2**60)), max_size=3),
 )
+SETS = st.builds(
+    lambda intervals: MysqlGtidSet.of(
+        ((SERVERS[at], tag), (first, first + more)) for at, tag, first, more in intervals
+    ),
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "blue"]), st.integers(1, 99), st.integers(0, 9))),
+)
 POSITIONS = st.builds(
     lambda place, gtids, inside, prepared, named: MyPosition(place, gtids, *inside, prepared, named),
     PLACES,
-    GTIDS,
+    GTIDS | SETS.filter(bool),
     st.just((0, 0)) | st.tuples(st.integers(1, 10**9), st.integers(0, 2**40)),
     st.none() | PLACES,
     st.none() | PLACES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.connect.myflavour import MARIADB, MYSQL
 from tidegate.connect.myposition import Place
 from tidegate.connect.myretention import retentions
 from tidegate.connect.source import Retention
@@ -24,7 +25,7 @@ def kept(place: str, **settings: object) -> Retention:
             return [(name, str(settings[name]))] if name in settings else []
         return [(12345, NOW_S)]
 
-    found = retentions(query, {"r": Place.parse(place)}, BEGUN.__getitem__)
+    found = retentions(query, MARIADB, {"r": Place.parse(place)}, BEGUN.__getitem__)
     assert found.written_bytes == 12345
     return found.runs["r"]
 
@@ -50,3 +51,23 @@ def test_the_oldest_files_go_while_all_are_larger_than_allowed() -> None:
 def test_a_file_that_is_not_there_is_told() -> None:
     assert kept("log.000006:400").lost
     assert kept("other.000007:400").lost
+
+
+def test_mysql_counts_no_log_so_what_it_keeps_is_what_grows() -> None:
+    def query(statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if statement == "show binary logs":
+            return [(name, size, "No") for name, size in SIZES.items()]
+        if statement.startswith("show global variables"):
+            name = str(values[0]).replace("\\", "")
+            return [(name, value) for known, value in settings.items() if known == name]
+        assert "information_schema" not in statement
+        return [(NOW_S,)]
+
+    places = {"r": Place.parse("log.000007:400")}
+    settings = {"binlog_expire_logs_seconds": "600", "expire_logs_days": "9"}
+    found = retentions(query, MYSQL, places, BEGUN.__getitem__)
+    assert (found.written_bytes, found.runs["r"].expires_in_s) == (3300, 100)
+    settings = {"binlog_expire_logs_seconds": "0", "expire_logs_days": "1"}
+    assert retentions(query, MYSQL, places, BEGUN.__getitem__).runs["r"].expires_in_s == 86_400 - 500
+    settings = {"binlog_expire_logs_seconds": "600", "binlog_expire_logs_auto_purge": "OFF"}
+    assert retentions(query, MYSQL, places, BEGUN.__getitem__).runs["r"].expires_in_s is None

@@ -19,7 +19,7 @@ SEED = 817
 PROJECT = ProjectView(1, "default", "", 0.0, 0)
 SOURCES = {
     name: DataSourceView(number, "default", name, kind, "", {}, 0.0, 0.0, 1, [])
-    for number, (name, kind) in enumerate((("shop", "mariadb"), ("lake", "postgres")), 7)
+    for number, (name, kind) in enumerate((("shop", "mysql"), ("lake", "postgres")), 7)
 }
 
 

@@ -1,5 +1,5 @@
-"""What the MariaDB source and target share: settings, connecting, quoting, and telling errors apart. MySQL speaks the
-same protocol; where it differs, `Flavour` says so."""
+"""What sources and targets of MariaDB and MySQL share: settings, connecting, quoting, and telling errors apart. Where
+the two differ, `Flavour` says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import pymysql
@@ -17,6 +16,7 @@ from pymysql.converters import encoders
 from pymysql.cursors import Cursor
 
 from tidegate.connect.config import Config, SecretStr
+from tidegate.connect.myflavour import Flavour
 from tidegate.errors import (
     SourceAuthFailed,
     SourceError,
@@ -42,6 +42,8 @@ Role: TypeAlias = Literal["source", "target"]
 C = TypeVar("C", bound="pymysql.Connection[Cursor]")
 
 FAMILY = "mariadb"
+FAMILIES = frozenset({FAMILY, "mysql"})
+"""Whose types are spelled alike."""
 
 ANSWER_DEADLINE_S = 3600
 """How long one answer may take that brings nothing on its way: the longest statement."""
@@ -81,26 +83,6 @@ class MariadbConfig(Config):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Flavour:
-    """What kind of server a session is with."""
-
-    mysql: bool
-    version: tuple[int, int, int]
-
-    @classmethod
-    def of(cls, connection: Connection) -> Flavour:
-        """From the version in the server's greeting."""
-        said: str = connection.get_server_info()  # type: ignore[no-untyped-call]
-        text = said.removeprefix("5.5.5-") if "MariaDB" in said else said  # how 10.x names itself to old replicas
-        numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
-        major, minor, patch = (*numbers, 0, 0, 0)[:3]
-        return cls("MariaDB" not in said, (major, minor, patch))
-
-    def __str__(self) -> str:
-        return f"{'MySQL' if self.mysql else 'MariaDB'} {'.'.join(map(str, self.version))}"
-
-
 # What every connection of Tidegate has, whatever the server's or the user's defaults are: one spelling of values, so
 # that copy and log agree (I6), and no limit of the server's own on how long it may take or how much it may be.
 SESSION: dict[str, str | int] = {
@@ -114,14 +96,6 @@ SESSION: dict[str, str | int] = {
     "sql_select_limit": 18_446_744_073_709_551_615,
     "max_join_size": 18_446_744_073_709_551_615,
 }
-SESSION_OF_MARIADB: dict[str, str | int] = {
-    "max_statement_time": 0,
-    "idle_transaction_timeout": 0,
-    "idle_readonly_transaction_timeout": 0,
-    "idle_write_transaction_timeout": 0,
-    "tx_read_only": 0,
-}
-SESSION_OF_MYSQL: dict[str, str | int] = {"max_execution_time": 0, "transaction_read_only": 0}
 
 
 def connect(config: MariadbConfig, role: Role, **more: Any) -> Connection:
@@ -152,8 +126,7 @@ def connect_as(kind: type[C], config: MariadbConfig, role: Role, **more: Any) ->
     try:
         connection = kind(**(arguments | _encryption(config) | more))
         connection.connect(_dialled(config))
-        own = SESSION_OF_MYSQL if Flavour.of(connection).mysql else SESSION_OF_MARIADB
-        set_session(connection, SESSION | own)
+        set_session(connection, SESSION | dict(Flavour.of(connection).session))
     except (pymysql.Error, OSError, RuntimeError) as error:
         if connection is not None and connection.open:
             connection.close()
@@ -216,9 +189,9 @@ def place(config: MariadbConfig) -> str:
 
 
 def server_identity(connection: Connection) -> tuple[str, str, str]:
-    """What tells this server from others. MariaDB has no name of its own for that in all versions, so the second part
-    is its server id, or MySQL's identifier, and the third where it is. Raises `pymysql.Error`."""
-    own = "@@server_uuid" if Flavour.of(connection).mysql else "@@server_id"
+    """What tells this server from others: how it is known among those that replicate, and where it is. Raises
+    `pymysql.Error`."""
+    own = Flavour.of(connection).server
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT CAST({own} AS CHAR), CONCAT(@@hostname, ':', @@port)")
         found = cursor.fetchone()

@@ -1,89 +1,35 @@
-"""What MariaDB's binary log says, event by event, cut into parts: whole transactions, or pieces of a large one. Pure
-but for what the catalogue is asked about a table's shape.
+"""What a binary log says, event by event, cut into parts: whole transactions, or pieces of a large one. Pure but for
+what the catalogue is asked about a table's shape.
 
-An XA transaction has its rows where it was prepared, and counts from where it is committed: its rows are held until
-then, beyond some megabytes in a file, and a position in between remembers where they are.
+MariaDB says what a transaction is where it begins. MySQL names it there, and what it is the statement behind says:
+`BEGIN`, `XA …`, or one that is a transaction by itself. An XA transaction has its rows where it was prepared, and
+counts from where it is committed: its rows are held until then, and a position in between remembers where they are.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.myposition import MyPosition, Place
 from tidegate.connect.myshapes import Shapes
-from tidegate.connect.mystatements import Added, Effect, Statement, read
-from tidegate.decode.binlog import Event
+from tidegate.connect.mystatements import Effect, Statement, read
+from tidegate.connect.myxa import Prepared, xid_of
+from tidegate.decode.binlog import Body, Event, Header, Payload
 from tidegate.decode.binlog_cursor import Malformed, Refused
 from tidegate.decode.binlog_event import Commit, FormatDescription, Heartbeat, Incident, Query, Rotate, XaPrepare
-from tidegate.decode.binlog_gtid import GtidList, MariadbBegin, Xid
+from tidegate.decode.binlog_gtid import GtidList, MariadbBegin, MysqlBegin, PreviousGtids, Xid
 from tidegate.decode.binlog_rows import Rows
 from tidegate.decode.binlog_table import TableMap
-from tidegate.decode.gtid import MariadbGtid, MariadbPosition
+from tidegate.decode.gtid import Gtid, MariadbPosition, MysqlGtid, NotAGtid, covers, passed
 from tidegate.errors import PositionLost, SourceCascade, SourceLogBroken, SourceLogFormat, SourceTableRemade
-from tidegate.model.change import Change, LogPart, Op
+from tidegate.model.change import UNCHANGED, Change, LogPart, Op, Row
 from tidegate.model.schema import TableName, TableSchema
 
 PART_CHANGES_MAX = 5_000
 PART_BYTES_MAX = 4 << 20
-HELD_BYTES = 8 << 20
-"""So much of a prepared transaction is held in memory; what is more, in a file."""
-
-
-class Followed:
-    """The tables whose changes are wanted; may grow and shrink from other threads."""
-
-    def __init__(self) -> None:
-        self._names: frozenset[TableName] = frozenset()
-        self.dropped: frozenset[TableName] = frozenset()
-        """Those that were followed and are not any more."""
-        self._added: dict[TableName, dict[str, Added]] = {}
-        self._joined: dict[TableName, TableSchema] = {}
-        self.folds = False
-        """Whether the server takes upper and lower case of a table's name for the same (lower_case_table_names)."""
-
-    def __contains__(self, name: TableName) -> bool:
-        return name in self._names
-
-    def meant(self, name: TableName) -> list[TableName]:
-        """Those that a statement on `name` is about: it, or with an empty name all of its schema. Rows bear a table's
-        name as the server keeps it, statements as somebody wrote it."""
-        wanted = self._spelled(name)
-        found = ((one, self._spelled(one)) for one in self._names)
-        return [one for one, mine in found if mine == wanted or (not name.name and mine[0] == wanted[0])]
-
-    def _spelled(self, name: TableName) -> tuple[str, str]:
-        return (name.schema.lower(), name.name.lower()) if self.folds else (name.schema, name.name)
-
-    def altered(self, name: TableName, added: Sequence[Added]) -> None:
-        """A statement in the log added these columns, in front of what is read from now on."""
-        self._added = self._added | {name: self._added.get(name, {}) | {one.name: one for one in added}}
-
-    def added(self, name: TableName) -> Mapping[str, Added]:
-        """By name, the columns that statements were seen to add to the table."""
-        return self._added.get(name, {})
-
-    def joins(self, schema: TableSchema) -> None:
-        """A table is about to be followed, and is this now."""
-        self._joined = self._joined | {schema.name: schema}
-
-    def joined(self, name: TableName) -> TableSchema | None:
-        """What a table was when it joined, if it did."""
-        return self._joined.get(name)
-
-    def add(self, *names: TableName) -> None:
-        self._names |= frozenset(names)
-        self.dropped -= frozenset(names)
-
-    def drop(self, *names: TableName) -> None:
-        self._names -= frozenset(names)
-        self.dropped |= frozenset(names)
-
-    def replace(self, *names: TableName) -> None:
-        self._names, self.dropped = frozenset(names), frozenset()
 
 
 @dataclass(slots=True)
@@ -91,11 +37,18 @@ class _Group:
     """What stands between one GTID and the next."""
 
     start: Place
-    begin: MariadbBegin
+    gtid: Gtid | None
+    """None: it has no name."""
     at_s: int
     """When it was committed, or the statement began that is a transaction by itself."""
     wanted: bool
     """Whether its changes are; else it was done before."""
+    standalone: bool | None = False
+    """Whether it is one statement, without a commit at its end; None: not said yet."""
+    completes: Xid | None = None
+    """The XA transaction that it commits or rolls back."""
+    packed: bool = False
+    """Whether its events come as one, in which they have no places."""
     skip: int = 0
     """So many changes were taken before."""
     inside: int = 0
@@ -106,35 +59,7 @@ class _Group:
     savepoints: dict[str, int] = field(default_factory=dict)
     passed_over: set[TableName] = field(default_factory=set)
     """Tables that it changed and nobody wanted."""
-    prepared: _Prepared | None = None
-
-
-@dataclass(slots=True)
-class _Prepared:
-    """The changes of a prepared XA transaction."""
-
-    start: Place
-    passed_over: set[TableName] = field(default_factory=set)
-    _tables: list[TableSchema] = field(default_factory=list)
-    _file: tempfile.SpooledTemporaryFile[str] = field(
-        default_factory=lambda: tempfile.SpooledTemporaryFile(HELD_BYTES, "w+", encoding="utf-8")  # noqa: SIM115
-    )
-
-    def add(self, change: Change) -> None:
-        if not self._tables or self._tables[-1] is not change.table:
-            self._tables.append(change.table)
-        self._file.write(json.dumps([len(self._tables) - 1, change.op, change.old, change.new]) + "\n")
-
-    def changes(self) -> Iterator[tuple[Change, int]]:
-        """Each with about how many bytes it is."""
-        self._file.seek(0)
-        for line in self._file:
-            table, op, old, new = json.loads(line)
-            rows = (None if row is None else tuple(row) for row in (old, new))
-            yield Change(self._tables[table], Op(op), *rows), len(line)
-
-    def close(self) -> None:
-        self._file.close()
+    prepared: Prepared | None = None
 
 
 _SAVEPOINT = re.compile(
@@ -154,7 +79,9 @@ class Assembler:
         self._gtids = start.gtids
         self._told = start.place
         self._group: _Group | None = None
-        self._prepared: dict[Xid, _Prepared] = {}
+        self._prepared: dict[Xid, Prepared] = {}
+        self._mariadb: bool | None = None
+        """Whose log it is, once that says so."""
         shapes.foretold = start.named_until is not None
 
     @property
@@ -171,12 +98,11 @@ class Assembler:
         again = self._at < self._start.place or (self._at == self._start.place and self._start.changes > 0)
         return self._group is None and not again
 
-    def passed(self, offset: int, gtids: Iterable[MariadbGtid]) -> None:
-        """Somebody else has read up to here, and these transactions."""
+    def passed(self, offset: int, gtids: Iterable[Gtid | None]) -> None:
+        """Somebody else has read up to here, and these transactions. Raises `SourceLogBroken`."""
         self._at = self._at._replace(offset=offset)
         self._shapes.foretold = self._named_until() is not None
-        for gtid in {gtid.domain: gtid for gtid in gtids}.values():
-            self._gtids = self._gtids.after(gtid)
+        self._pass(gtids)
 
     def told(self) -> MyPosition:
         """Everything in front of here; it needs not be told again."""
@@ -188,29 +114,49 @@ class Assembler:
         inside = self._at.offset if changes else 0
         return MyPosition(start, self._gtids, changes, inside, self._oldest(), self._named_until())
 
-    def adopt(self, start: Place, gtid: MariadbGtid, at_s: int, changes: int) -> None:
+    def adopt(self, start: Place, gtid: Gtid | None, at_s: int, changes: int) -> None:
         """Read on in a transaction of which somebody else has told so many changes."""
-        begin = MariadbBegin(gtid, False, True, False, None, None, None)
-        self._group = _Group(start, begin, at_s, wanted=True, count=changes)
+        self._group = _Group(start, gtid, at_s, wanted=True, count=changes)
 
     def feed(self, event: Event) -> Iterator[LogPart]:
         """Raises `SourceLogBroken`, `SourceLogFormat`, `SourceTableRemade`, `PositionLost`."""
         body, before = event.body, self._at
         self._shapes.foretold = self._named_until() is not None
         self._move(event)
+        yield from self._take(body, event.header, before)
+
+    def _take(self, body: Body | None, header: Header, before: Place) -> Iterator[LogPart]:
         match body:
+            case FormatDescription():
+                self._mariadb = body.mariadb
             case MariadbBegin():
-                self._open(body, before, event.header.at_s)
+                self._open(_Group(before, body.gtid, header.at_s, before >= self._start.place, body.standalone))
+                self._opened().completes = body.completes
+                if body.prepares is not None:
+                    self._opened().prepared = Prepared(before)
+            case MysqlBegin():
+                self._open(_Group(before, body.gtid, header.at_s, before >= self._start.place, None))
             case Rows():
-                yield from self._rows(body, event.header.size)
+                yield from self._rows(body, header.size)
             case Query():
                 yield from self._query(body)
             case Commit():
                 yield from self._close(self._opened())
             case XaPrepare():
-                self._prepare(body)
-            case GtidList() if before >= self._start.place and self._start.gtids.gtids:
-                self._gtids = MariadbPosition.of({gtid.domain: gtid for gtid in body.gtids}.values())
+                yield from self._prepare(body)
+            case Payload():
+                self._opened().packed = True
+                for inner in body.events:
+                    yield from self._take(inner.body, inner.header, before)
+            case GtidList() if before >= self._start.place and self._start.gtids:
+                self._gtids = MariadbPosition().after(*body.gtids)
+            case PreviousGtids() if before >= self._start.place and self._start.gtids:
+                if not covers(body.gtids, self._gtids):
+                    raise PositionLost(
+                        f"{self._at.file} is of another log: in front of it stands {body.gtids}, and the task has read"
+                        f" up to {self._gtids}"
+                    )
+                self._gtids = body.gtids
             case Incident():
                 raise PositionLost(f"at {self._at} the server's log says that it could not write what happened")
 
@@ -254,15 +200,28 @@ class Assembler:
 
     # --- transactions ---
 
-    def _open(self, begin: MariadbBegin, start: Place, at_s: int) -> None:
+    def _open(self, group: _Group) -> None:
         if self._group is not None:
-            raise SourceLogBroken(f"a transaction begins inside another at {start}")
-        group = self._group = _Group(start, begin, at_s, start >= self._start.place)
-        if begin.prepares is not None:
-            group.prepared = _Prepared(start)
-        elif start == self._start.place:  # it was cut in two
+            raise SourceLogBroken(f"a transaction begins inside another at {group.start}")
+        self._named(group.gtid)
+        self._group = group
+        if group.start == self._start.place:  # it was cut in two
             group.skip, group.inside = self._start.changes, self._start.inside
             group.count = group.skip if group.inside else 0
+
+    def _pass(self, gtids: Iterable[Gtid | None]) -> None:
+        """These transactions are read."""
+        done = list(gtids)
+        for gtid in done[-1:]:
+            self._named(gtid)
+        try:
+            self._gtids = passed(self._gtids, done)
+        except NotAGtid as error:
+            raise SourceLogBroken(f"in front of {self._at}: {error}") from error
+
+    def _named(self, gtid: Gtid | None) -> None:
+        if self._mariadb and isinstance(gtid, MysqlGtid):
+            raise SourceLogBroken("a transaction is named as MySQL names them, in MariaDB's log")
 
     def _opened(self) -> _Group:
         if self._group is None:
@@ -281,22 +240,20 @@ class Assembler:
         for change in self.changes(rows, table):
             self._add(group, change)
         if len(group.changes) >= PART_CHANGES_MAX or (group.bytes >= PART_BYTES_MAX and group.changes):
-            yield self._piece(group, self._at.offset)
+            yield self._piece(group, 0 if group.packed else self._at.offset)
 
     def changes(self, rows: Rows, table: TableMap) -> Iterator[Change]:
         """What an event says about a table that is followed. Raises `SourceLogFormat`, `SourceLogBroken`."""
         name, full = TableName(table.schema, table.name), (1 << len(table.columns)) - 1
-        if (
-            rows.partial
-            or (rows.op is not Op.INSERT and rows.old_present != full)
-            or (rows.op is not Op.DELETE and rows.new_present != full)
+        if (rows.op is not Op.INSERT and rows.old_present != full) or (
+            rows.op is not Op.DELETE and rows.new_present != full
         ):
             raise SourceLogFormat(f"{name}: a row at {self._at} is not whole: binlog_row_image was not FULL")
         shape = self._shapes.shape(table)
         schema, keys = shape.schema, shape.schema.key_indexes
         try:
             for old, new in rows.changes(shape.columns):
-                was, now = old and shape.row(old), new and shape.row(new)
+                was, now = old and shape.row(old), new and shape.row(_patched(old, new))
                 if was is not None and now is not None and keys and all(was[at] == now[at] for at in keys):
                     was = None
                 yield Change(schema, rows.op, was, now)
@@ -328,20 +285,24 @@ class Assembler:
         self._group = None
         if not group.wanted:
             return
-        self._gtids = self._gtids.after(group.begin.gtid)
+        self._pass([group.gtid])
         if group.changes or group.count > group.skip:
             self._told = self._at
             yield self._cut(group, self._whole(), ends=True)
 
-    def _prepare(self, body: XaPrepare) -> None:
+    def _prepare(self, body: XaPrepare) -> Iterator[LogPart]:
         group = self._opened()
-        if group.prepared is None or body.one_phase:
+        if group.prepared is None:
             raise SourceLogBroken(f"an XA transaction at {group.start} is prepared, and was not announced")
-        self._group = None
         group.prepared.passed_over = group.passed_over
         self._prepared[body.xid] = group.prepared
+        group.prepared = None
+        if body.one_phase:
+            yield from self._decide(group, body.xid, commits=True)
+            return
+        self._group = None
         if group.wanted:
-            self._gtids = self._gtids.after(group.begin.gtid)
+            self._pass([group.gtid])
 
     def _decide(self, group: _Group, xid: Xid, *, commits: bool) -> Iterator[LogPart]:
         """What was prepared becomes part of the source here, or never was."""
@@ -373,9 +334,13 @@ class Assembler:
         group = self._opened()
         statement = read(body.statement, body.schema)
         first, second = (*statement.words, "", "")[:2]
+        if group.standalone is None:
+            self._is_said(group, statement, body.statement)
         if first == "XA":
-            if group.begin.completes is not None and second in ("COMMIT", "ROLLBACK"):
-                yield from self._decide(group, group.begin.completes, commits=second == "COMMIT")
+            if group.completes is not None and second in ("COMMIT", "ROLLBACK"):
+                yield from self._decide(group, group.completes, commits=second == "COMMIT")
+            return
+        if first == "BEGIN":
             return
         if first in ("SAVEPOINT", "ROLLBACK") and self._returned(group, statement, body.statement):
             return
@@ -383,11 +348,25 @@ class Assembler:
             yield from self._close(group)
             return
         met = self._apply(group, statement, strict=body.strict) if group.wanted else []
-        if group.begin.standalone:
+        if group.standalone:
             yield from self._close(group)
         if met:
             self._told = self._at
             yield LogPart(None, 0, [], 0, True, self._whole(), self._whole(), met=met)
+
+    def _is_said(self, group: _Group, statement: Statement, text: str) -> None:
+        """MySQL's first statement says what a transaction is."""
+        first, second = (*statement.words, "", "")[:2]
+        group.standalone = first not in ("BEGIN", "XA") and not statement.begins
+        if first != "XA":
+            return
+        xid = xid_of(text)
+        if xid is None:
+            raise SourceLogBroken(f"at {group.start} an XA transaction has no name")
+        if second == "START":
+            group.prepared = Prepared(group.start)
+        else:
+            group.completes = xid
 
     def _returned(self, group: _Group, statement: Statement, text: str) -> bool:
         """Savepoints are in the log only where it has what was rolled back to one as well. Their names differ by more
@@ -443,3 +422,10 @@ class Assembler:
                     # One that is gone for good has no more changes to miss: the engine says what becomes of it.
                     raise SourceTableRemade(f"{followed} was {done.effect.value} at {group.start} of the source's log")
         return met
+
+
+def _patched(old: Row | None, new: Row) -> Row:
+    """What a partial update leaves out is as it was."""
+    if old is None or UNCHANGED not in new:
+        return new
+    return tuple(was if cell is UNCHANGED else cell for was, cell in zip(old, new, strict=True))

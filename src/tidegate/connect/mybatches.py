@@ -1,10 +1,11 @@
-"""What MariaDB's log says, gathered table by table: batches of whole transactions, or pieces of a large one. Pure but
+"""What a binary log says, gathered table by table: batches of whole transactions, or pieces of a large one. Pure but
 for what the catalogue is asked about a table's shape."""
 
 from __future__ import annotations
 
 from tidegate.connect.lanes import Item
-from tidegate.connect.myassembly import Assembler, Followed
+from tidegate.connect.myassembly import Assembler
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.myposition import MyPosition, Place
 from tidegate.connect.myshapes import Shapes
 from tidegate.connect.source import Gathering, LogBatch, LogTransaction
@@ -14,7 +15,6 @@ from tidegate.decode.binlog_table import TableMap
 from tidegate.decode.choice import open_binlog_gatherer
 from tidegate.decode.fault import Malformed
 from tidegate.decode.gatherer import Buffer, Limits, Mode
-from tidegate.decode.gtid import MariadbGtid
 from tidegate.errors import SourceLogBroken
 from tidegate.model.schema import TableName, TableSchema
 
@@ -145,7 +145,7 @@ class Batches:
         if opened is None:
             return []
         finished: list[Item] = [self.cut()] if self.holds else []
-        self._assembler.adopt(self._place(opened), _of_mariadb(opened), opened.at_s, opened.changes)
+        self._assembler.adopt(self._place(opened), opened.gtid, opened.at_s, opened.changes)
         self.gatherer.leave()
         return finished
 
@@ -157,7 +157,7 @@ class Batches:
         for ended in fed.ended:
             if ended.changes:
                 self._transactions.append(self._transaction(ended))
-        self._assembler.passed(self.gatherer.offset, (_of_mariadb(ended) for ended in fed.ended))
+        self._assembler.passed(self.gatherer.offset, (ended.gtid for ended in fed.ended))
 
     def _place(self, transaction: Transaction) -> Place:
         return self._assembler.at._replace(offset=transaction.start)
@@ -165,9 +165,3 @@ class Batches:
     def _transaction(self, told: Transaction) -> LogTransaction:
         place = self._place(told)
         return LogTransaction(told.number, place, told.at_s * 1_000_000, MyPosition(place))
-
-
-def _of_mariadb(transaction: Transaction) -> MariadbGtid:
-    if not isinstance(transaction.gtid, MariadbGtid):
-        raise SourceLogBroken("a transaction is named as MySQL names them, in MariaDB's log")
-    return transaction.gtid

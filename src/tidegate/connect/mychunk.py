@@ -1,9 +1,10 @@
-"""Reading one chunk of a MariaDB table: a consistent snapshot with its own place in the log, then SELECT.
+"""Reading one chunk of a table of MariaDB or MySQL: a consistent snapshot with its own place in the log, then SELECT.
 
-Nothing is locked before the snapshot: TRUNCATE and ALTER give a table another version, and a snapshot that is older
-than it is answered with error 1412, upon which the chunk is read again. From the first row on until the transaction
-ends the server's own metadata lock makes them wait. A column that was added at an instant is seen at once, by old
-snapshots too, with its default; so names come from the table as it is when its rows are read.
+Nothing is locked before the snapshot (but with MySQL, for a moment: see `mysnapshot.py`): TRUNCATE and ALTER give a
+table another version, and a snapshot that is older than it is answered with error 1412, upon which the chunk is read
+again. From the first row on until the transaction ends the server's own metadata lock makes them wait. A column that
+was added at an instant is seen at once, by old snapshots too, with its default; so names come from the table as it is
+when its rows are read.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pymysql
 from pymysql.cursors import SSCursor
 
-from tidegate.connect import mytypes
+from tidegate.connect import mysnapshot, mytypes
 from tidegate.connect.mariadb import (
     Connection,
     MariadbConfig,
@@ -28,6 +29,7 @@ from tidegate.connect.mariadb import (
     server_identity,
     translated,
 )
+from tidegate.connect.myflavour import MARIADB, Flavour
 from tidegate.connect.myposition import MyPosition, MySnapshot, Place
 from tidegate.connect.mysession import drop, key_of, rows
 from tidegate.connect.myshapes import new_column
@@ -49,9 +51,12 @@ class MyInstant:
         self._config = config
         self._connection: Connection | None = None
         self._closed = False
+        self.flavour: Flavour = MARIADB
+        """The server's, once it is connected to."""
 
     def open(self) -> None:
         self._connection = connect(self._config, "source")
+        self.flavour = Flavour.of(self._connection)
         if self._closed:  # given up while connecting
             self._drop()
         self.query(f"set session lock_wait_timeout = {LOCK_TIMEOUT_S}, innodb_lock_wait_timeout = {LOCK_TIMEOUT_S}")
@@ -63,16 +68,19 @@ class MyInstant:
     def alive(self) -> bool:
         return self._connection is not None and self._connection.open
 
-    def take(self) -> Place:
-        """Begin anew, which ends what was read before: the snapshot's place in the log."""
-        self.query("start transaction with consistent snapshot, read only")
-        told = dict(self.query("show session status like 'binlog_snapshot_%'"))
-        try:
-            return Place.of(str(told["Binlog_snapshot_file"]), int(told["Binlog_snapshot_position"]))
-        except (KeyError, ValueError) as error:
-            raise SourceUnreachable(
-                f"{place(self._config)}: the server tells no snapshot's place in its log"
-            ) from error
+    def take(self) -> Place | None:
+        """Begin anew, which ends what was read before: the snapshot's place in the log; None: no moment was found at
+        which that is known."""
+        if self.flavour.tells_snapshots:
+            return mysnapshot.said_with(self.query)
+        return mysnapshot.in_quiet(self.query, self.flavour)
+
+    def take_of(self, table: TableName, other: MyInstant) -> Place:
+        """The same for one table, which `other` may lock for it."""
+        if self.flavour.tells_snapshots:
+            return mysnapshot.said_with(self.query)
+        found = mysnapshot.in_quiet(self.query, self.flavour, tries=1)
+        return found or mysnapshot.under_lock(self.query, other.query, self.flavour, table)
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         connection = self.connection
@@ -94,7 +102,7 @@ class MyInstant:
     ) -> tuple[TableSchema, list[mytypes.Described]]:
         """The table as it is now. What it was said to be before tells which values older rows have in its columns;
         of one that is new `added` does, once the log was read up to the statement that added it."""
-        found = mytypes.described(self.query, name)
+        found = mytypes.described(self.query, name, self.flavour)
         if not found:
             raise SourceTableUnknown(f"{name} no longer exists")
         known = {column.name: column for column in expected.columns} if expected else {}
@@ -105,7 +113,7 @@ class MyInstant:
                 columns.append(Column(one.name, one.type, one.nullable, before.default, before.varies))
             else:
                 columns.append(new_column(one.column, added.get(one.name)) if expected else one.column)
-        return TableSchema(name, tuple(columns), key_of(self.query, name), "mariadb"), found
+        return TableSchema(name, tuple(columns), key_of(self.query, name), self.flavour.kind), found
 
     def texts(
         self, table: TableName, columns: Sequence[mytypes.Described], condition: str, values: Sequence[Any]
@@ -180,15 +188,19 @@ class MyChunk(ChunkReader):
         self._table = table
         self._added = added
         self._condition, self._values = condition, values
-        self._instant = MyInstant(config)
+        self._instant, self._locker = MyInstant(config), MyInstant(config)
 
     def lock(self) -> None:
         self._instant.open()
-        if not mytypes.described(self._instant.query, self._table.name):
+        if not mytypes.described(self._instant.query, self._table.name, self._instant.flavour):
             raise SourceTableUnknown(f"{self._table.name} no longer exists")
+        if not self._instant.flavour.tells_snapshots:
+            self._locker.open()
+            self._locker.query(f"set session lock_wait_timeout = {mysnapshot.LOCK_WAIT_S}")
 
     def mark(self) -> ChunkMark:
-        at = self._instant.take()
+        at = self._instant.take_of(self._table.name, self._locker)
+        self._locker.close()
         return ChunkMark(MySnapshot(at), MyPosition(at))
 
     def rows(self) -> tuple[TableSchema, Iterator[pa.RecordBatch]]:
@@ -200,3 +212,4 @@ class MyChunk(ChunkReader):
 
     def close(self) -> None:
         self._instant.close()
+        self._locker.close()

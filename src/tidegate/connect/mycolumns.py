@@ -10,6 +10,7 @@ import re
 
 from tidegate.connect import mytypes
 from tidegate.connect.myalter import Altered
+from tidegate.connect.myflavour import of_family
 from tidegate.connect.mystatements import Statement
 from tidegate.decode.binlog_cursor import Refused
 from tidegate.decode.binlog_table import Column as LoggedColumn
@@ -95,7 +96,7 @@ def completed(known: TableSchema, told: tuple[LoggedColumn, ...]) -> tuple[Logge
 
 
 def _completed(known: TableSchema, column: Column, told: LoggedColumn) -> LoggedColumn:
-    logged, form = mytypes.logged(column.type)
+    logged, form = mytypes.logged(column.type, of_family(known.family))
     one = told._replace(name=column.name, form=form)
     if told.type in (Type.ENUM, Type.SET) and column.type.native.startswith(("enum(", "set(")):
         one = one._replace(labels=tuple(label.replace("''", "'") for label in _LABELS.findall(column.type.native)))

@@ -1,4 +1,4 @@
-"""The files of a MariaDB server's log, looked into from outside of a run: when each was begun, behind which
+"""The files of a server's log, looked into from outside of a run: when each was begun, behind which
 transactions, and where in it transactions begin. Only the heads of events are kept; nothing of a row is."""
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import pymysql
 
 from tidegate.connect.mariadb import MariadbConfig, connect, translated
+from tidegate.connect.myflavour import Flavour
+from tidegate.connect.myposition import Place
 from tidegate.connect.mysession import drop, rows, socket_of
 from tidegate.decode.binlog import BinlogDecoder
 from tidegate.decode.binlog_cursor import Malformed, Refused
-from tidegate.decode.binlog_gtid import GtidList, MariadbBegin
-from tidegate.decode.gtid import MariadbGtid, MariadbPosition
+from tidegate.decode.binlog_gtid import GtidList, MariadbBegin, MysqlBegin, PreviousGtids
+from tidegate.decode.gtid import NO_GTIDS, Gtid, Gtids, MariadbPosition, passed
 from tidegate.errors import PositionLost, SourceLogBroken, SourceUnreachable
 
 DUMP = 0x12
@@ -25,8 +27,9 @@ FIRST_EVENT = 4
 # No waiting at the log's end.
 _TO_ITS_END = 1
 _STOP, _ROTATE, _FORMAT_DESCRIPTION, _CHECKPOINT, _GTID, _GTID_LIST, _ENCRYPTION = 3, 4, 15, 161, 162, 163, 164
-_OUTSIDE = frozenset({_STOP, _ROTATE, _FORMAT_DESCRIPTION, _CHECKPOINT, _GTID_LIST, _ENCRYPTION})
-_DECODED = frozenset({_FORMAT_DESCRIPTION, _GTID, _GTID_LIST})
+_GTIDS_OF_MYSQL, _PREVIOUS_GTIDS = frozenset({33, 34, 42}), 35
+_OUTSIDE = frozenset({_STOP, _ROTATE, _FORMAT_DESCRIPTION, _CHECKPOINT, _GTID_LIST, _PREVIOUS_GTIDS, _ENCRYPTION})
+_DECODED = frozenset({_FORMAT_DESCRIPTION, _GTID, _GTID_LIST, _PREVIOUS_GTIDS}) | _GTIDS_OF_MYSQL
 _GULP_BYTES, _KEPT_BYTES, _PACKET_BYTES_MAX = 256 << 10, 64 << 10, 0xFFFFFF
 _SILENCE_S = 90.0
 _HEADER = struct.Struct("<IBIIIH")
@@ -39,15 +42,17 @@ class Logged(NamedTuple):
     at_s: int
     start: int
     end: int
-    gtid: MariadbGtid | None = None
-    """Of the transaction that begins with it."""
-    gtids: MariadbPosition | None = None
-    """The last transactions in front of the file, at its head."""
+    begins: bool = False
+    """Whether a transaction begins with it."""
+    gtid: Gtid | None = None
+    """That transaction's, if it has one."""
+    gtids: Gtids | None = None
+    """What stands in front of the file, at its head."""
 
     @property
     def outside(self) -> bool:
         """Whether it never stands amid a transaction."""
-        return self.gtid is not None or self.kind in _OUTSIDE
+        return self.begins or self.kind in _OUTSIDE
 
     @property
     def last(self) -> bool:
@@ -58,8 +63,8 @@ class Logged(NamedTuple):
 class Head(NamedTuple):
     at_s: int
     """When the server began the file, in seconds since 1970: the time of the first event in it."""
-    gtids: MariadbPosition
-    """The last transaction of each domain in front of it."""
+    gtids: Gtids
+    """What stands in front of it."""
 
 
 def head(config: MariadbConfig, file: str) -> Head:
@@ -70,11 +75,24 @@ def head(config: MariadbConfig, file: str) -> Head:
             at_s = at_s or one.at_s
             if one.gtids is not None:
                 return Head(at_s, one.gtids)
-            if one.gtid is not None:
+            if one.begins:
                 break
     if not at_s:
         raise SourceLogBroken(f"the log file {file} does not say when it was begun")
-    return Head(at_s, MariadbPosition())
+    return Head(at_s, NO_GTIDS)
+
+
+def gtids_at(config: MariadbConfig, at: Place) -> Gtids | None:
+    """What stands in front of the place, which must be one between two transactions; None: the log has no such place.
+    Read from its file's beginning, for a server that does not tell. Raises the error table's classes."""
+    gtids, end = head(config, at.file).gtids, FIRST_EVENT
+    with closing(logged(config, at.file)) as events:
+        for one in events:
+            if one.start >= at.offset and one.outside:
+                return gtids if one.start == at.offset else None
+            gtids = passed(gtids, [one.gtid])
+            end = one.end
+    return gtids if end == at.offset else None
 
 
 def begun_at(config: MariadbConfig, file: str) -> int:
@@ -88,7 +106,7 @@ def logged(config: MariadbConfig, file: str) -> Generator[Logged]:
     connection = connect(config, "source")
     driver: Any = connection
     try:
-        rows(connection, "set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4")
+        rows(connection, Flavour.of(connection).introduction(None))
         # Without a server id it is no replica, and no other is taken for a dead one because of it.
         driver._execute_command(DUMP, struct.pack("<IHI", FIRST_EVENT, _TO_ITS_END, 0) + file.encode())
         socket = socket_of(connection)
@@ -148,8 +166,10 @@ def _read(packets: Iterator[tuple[bytes, int]], file: str) -> Iterator[Logged]:
         body = None
         if kind in _DECODED and size == len(packet):
             body = decoder.decode(packet[1:]).body
-        gtid = body.gtid if isinstance(body, MariadbBegin) else None
-        gtids = None
+        begun = body if isinstance(body, (MariadbBegin, MysqlBegin)) else None
+        gtids: Gtids | None = None
         if isinstance(body, GtidList):
-            gtids = MariadbPosition.of({one.domain: one for one in body.gtids}.values())
-        yield Logged(kind, at_s, at - event_size, at, gtid, gtids)
+            gtids = MariadbPosition().after(*body.gtids)
+        elif isinstance(body, PreviousGtids):
+            gtids = body.gtids
+        yield Logged(kind, at_s, at - event_size, at, begun is not None, begun and begun.gtid, gtids)

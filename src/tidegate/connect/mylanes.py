@@ -1,4 +1,4 @@
-"""Packets of MariaDB's log in, parts or batches out. Pure but for what the catalogue is asked about a table's shape.
+"""Packets of a binary log in, parts or batches out. Pure but for what the catalogue is asked about a table's shape.
 
 While batches are gathered, a transaction with more in it than rows (a statement, XA) is made into parts all the same.
 """
@@ -9,14 +9,15 @@ from collections.abc import Generator, Iterator
 from typing import TypeAlias
 
 from tidegate.connect.lanes import Entry, Turning
-from tidegate.connect.myassembly import Assembler, Followed
+from tidegate.connect.myassembly import Assembler
 from tidegate.connect.mybatches import Batches
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.mypackets import Packets
 from tidegate.connect.myshapes import Shapes
 from tidegate.decode.binlog import BinlogDecoder, Event
 from tidegate.decode.binlog_cursor import Malformed, Refused
 from tidegate.decode.binlog_event import FormatDescription
-from tidegate.decode.binlog_gtid import MariadbBegin
+from tidegate.decode.binlog_gtid import MariadbBegin, MysqlBegin
 from tidegate.decode.binlog_rows import Rows
 from tidegate.decode.binlog_table import TableMap
 from tidegate.errors import SourceLogBroken, SourceLogFormat
@@ -111,7 +112,7 @@ class Lanes(Turning):
             return True
         if batches.in_transaction:
             self._made += [Entry(self._request, [item]) for item in batches.leave()]
-        elif isinstance(body, MariadbBegin):
+        elif isinstance(body, (MariadbBegin, MysqlBegin)):
             self._cut()
         yield from self._take(event)
         self._went_on()

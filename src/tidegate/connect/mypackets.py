@@ -1,4 +1,4 @@
-"""The packets of MariaDB's replication stream, put together to events.
+"""The packets of a replication stream, put together to events.
 
 Format: MariaDB documentation, "0 - Packet": a length of three bytes, least significant first, a number of one, and as
 many bytes; a packet of the largest size is continued by the next.

@@ -1,8 +1,9 @@
-"""MariaDB's places in the binary log, and which transactions a snapshot sees.
+"""Places in the binary log of MariaDB and MySQL, and which transactions a snapshot sees.
 
-The log of one server has one order, in which the server also commits. `START TRANSACTION WITH CONSISTENT SNAPSHOT` is
-taken between two commits and says which place of the log it belongs to, so a snapshot is a place: it sees exactly the
-transactions in front of it. What the hand-over needs (see `engine/handoff.py`) follows:
+The log of one server has one order, in which the server also commits. MariaDB's `START TRANSACTION WITH CONSISTENT
+SNAPSHOT` is taken between two commits and says which place of the log it belongs to (of MySQL's it is found out, see
+`mysnapshot.py`), so a snapshot is a place: it sees exactly the transactions in front of it. What the hand-over needs
+(see `engine/handoff.py`) follows:
 
 R1: a transaction is sent once it is in the log, maybe a moment before it is committed; a snapshot taken later may stand
 in front of it. The gate asks for snapshots until one stands behind it, and places of snapshots only grow.
@@ -18,14 +19,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tidegate.connect.source import SnapshotMark
-from tidegate.decode.gtid import MariadbPosition
+from tidegate.decode.gtid import NO_GTIDS, Gtids, parse_gtids
 from tidegate.model.position import Position
 
 _PLACE = re.compile(r"([^\s:;/]+)\.([0-9]{6,10}):([0-9]{1,18})")
 _INSIDE = re.compile(r"([0-9]{1,18})@([0-9]{1,18})")
-
-
-NO_GTIDS = MariadbPosition()
 
 
 class Place(NamedTuple):
@@ -58,9 +56,9 @@ class MyPosition(Position):
     of the row events that end at `inside` or in front of it (0: they are counted)."""
 
     place: Place
-    gtids: MariadbPosition = NO_GTIDS
-    """The last transaction of each domain in front of the place: by it a log that was begun anew, or restored, is told
-    from the one that was read. Empty: not known."""
+    gtids: Gtids = NO_GTIDS
+    """The last transaction of each domain in front of the place, or with MySQL all of them: by it a log that was begun
+    anew, or restored, is told from the one that was read. Empty: not known."""
     changes: int = 0
     inside: int = 0
     prepared: Place | None = None
@@ -85,7 +83,7 @@ class MyPosition(Position):
         within = _INSIDE.fullmatch(part)
         if len(rest) > 3 or (cut and not within) or (len(rest) > 1 and not rest[-1]):
             raise ValueError("not a position in a binary log")
-        gtids = MariadbPosition.parse(rest[0]) if rest else MariadbPosition()
+        gtids = parse_gtids(rest[0]) if rest else NO_GTIDS
         prepared, named_until = (Place.parse(one) if one else None for one in (*rest[1:], "", "")[:2])
         changes, inside = (int(within[1]), int(within[2])) if within else (0, 0)
         return cls(Place.parse(place), gtids, changes, inside, prepared, named_until)
@@ -94,7 +92,7 @@ class MyPosition(Position):
     def of(cls, position: Position) -> MyPosition:
         """The position as this source's own. Raises TypeError for another source's."""
         if not isinstance(position, cls):
-            raise TypeError(f"{type(position).__name__} is not a MariaDB position")
+            raise TypeError(f"{type(position).__name__} is not a position in a binary log")
         return position
 
     @property

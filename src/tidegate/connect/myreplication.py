@@ -1,4 +1,4 @@
-"""Following MariaDB's binary log: a thread that reads it as a replica and makes parts or batches of it.
+"""Following a binary log: a thread that reads it as a replica and makes parts or batches of it.
 
 The server keeps its log by time and size of its own choosing and is told nothing (I1 holds by the position that the
 target has). While nobody takes what was read the thread does not read on, so memory stays bounded; the server waits.
@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from tidegate.connect import mytypes
 from tidegate.connect.lanes import BATCHES_WAIT_MAX, PARTS_WAIT_MAX, Entry, LanedReader
 from tidegate.connect.mariadb import MariadbConfig, place
-from tidegate.connect.myassembly import Assembler, Followed
+from tidegate.connect.myassembly import Assembler
 from tidegate.connect.mychunk import MyInstant
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.mylanes import Lanes
 from tidegate.connect.mypackets import Packets
 from tidegate.connect.myposition import MyPosition
@@ -41,18 +42,19 @@ class MyLog(LanedReader):
         *,
         server_id: int,
         name: str,
-        server: int | None,
+        server: str | None,
         unnamed: bool,
+        family: str,
     ) -> None:
-        """`known` are the shapes the run knows its tables in; `unnamed`: the log may not name columns. Of the others
-        see `MyStream`."""
+        """`known` are the shapes the run knows its tables in; `unnamed`: the log may not name columns; `family`: whose
+        types it has. Of the others see `MyStream`."""
         self._config = config
         self._catalogue: MyInstant | None = None
         self._place = place(config)
         self._read_at_us = 0
         """When the first was read of what has not been handed over."""
         self._tide = Tide(0.0)
-        shapes = Shapes(known, self._described, followed.added, followed.joined)
+        shapes = Shapes(known, self._described, followed.added, followed.joined, family)
         shapes.unnamed = unnamed
         assembler = Assembler(start, followed, shapes)
         self._stream = MyStream(config, start.read_from, server_id, name, server=server)
@@ -95,7 +97,7 @@ class MyLog(LanedReader):
         if self._catalogue is None or not self._catalogue.alive:
             self._catalogue = MyInstant(self._config)
             self._catalogue.open()
-        return mytypes.described(self._catalogue.query, name)
+        return mytypes.described(self._catalogue.query, name, self._catalogue.flavour)
 
     def _swallow(self, got: bytes) -> None:
         """Make something of it and hand that over, also what stands in front of an event that makes no sense."""

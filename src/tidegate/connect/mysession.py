@@ -1,4 +1,4 @@
-"""What a MariaDB source asks its server about itself: keys, the log's end and its files."""
+"""What a source asks a MariaDB or MySQL server about itself: keys, the log's end and its files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tidegate.connect.mariadb import Connection
+from tidegate.connect.myflavour import Flavour
 from tidegate.connect.myposition import Place
 from tidegate.connect.mytypes import Query
-from tidegate.decode.gtid import MariadbPosition
 from tidegate.errors import PositionLost, SourceLogDisabled
 from tidegate.model.schema import TableName
 
@@ -63,9 +63,12 @@ class Limits(NamedTuple):
 
 
 def limits(query: Query) -> Limits:
-    """As set now. Servers before 10.6 count days, those before 11.4 set no size."""
-    seconds = global_setting(query, "binlog_expire_logs_seconds")
-    age_s = float(seconds) if seconds else float(global_setting(query, "expire_logs_days") or 0) * 86_400
+    """As set now. MariaDB before 10.6 counts days, and sets no size before 11.4. MySQL takes days where it is given no
+    seconds, and from 8.0.29 on may be told to drop nothing by itself."""
+    seconds = float(global_setting(query, "binlog_expire_logs_seconds") or 0)
+    age_s = seconds or float(global_setting(query, "expire_logs_days") or 0) * 86_400
+    if global_setting(query, "binlog_expire_logs_auto_purge") == "OFF":
+        age_s = 0.0
     return Limits(age_s, int(global_setting(query, "max_binlog_total_size") or 0))
 
 
@@ -77,9 +80,9 @@ class LogEnd(NamedTuple):
     """The databases that are not."""
 
 
-def log_end(query: Query) -> LogEnd:
+def log_end(query: Query, flavour: Flavour) -> LogEnd:
     """Where the server writes its log now. Raises `SourceLogDisabled`."""
-    found = query("show master status", ())
+    found = query(flavour.log_status, ())
     if not found:
         raise SourceLogDisabled("the server writes no binary log (log_bin is off)")
     file, offset, only, but = found[0][:4]
@@ -102,10 +105,3 @@ def bytes_behind(query: Query, at: Place) -> int:
         raise PositionLost(f"the server no longer has its log file {at.file}, which the task needs from {at.offset} on")
     behind = sum(size for name, size in sizes.items() if Place.of(name, 4).number > at.number)
     return behind + max(0, sizes[at.file] - at.offset)
-
-
-def gtids_at(query: Query, at: Place) -> MariadbPosition | None:
-    """The last transaction of each domain in front of the place, as the server's own log says; None: the log has no
-    such place. It is read for that from its file's beginning."""
-    ((told,),) = query("select binlog_gtid_pos(%s, %s)", (at.file, at.offset))
-    return None if told is None else MariadbPosition.parse(told)

@@ -1,4 +1,4 @@
-"""The shape each table has at a place in MariaDB's log: the log's own words, and what only the catalogue knows.
+"""The shape each table has at a place in a binary log: the log's own words, and what only the catalogue knows.
 
 A table map names the columns and their types as they were when its rows were written. That a column's bytes are a UUID
 or an address, or its text a document, is the catalogue's word, which counts where the log shows just what the
@@ -57,8 +57,11 @@ class Shapes:
         catalogue: Catalogue,
         added: AddedTo,
         joined: Callable[[TableName], TableSchema | None] = lambda name: None,
+        family: str = "mariadb",
     ) -> None:
-        """`joined` is what a table was when it was followed from then on, of those that are not known."""
+        """`joined` is what a table was when it was followed from then on, of those that are not known; `family`, whose
+        types they are."""
+        self._family = family
         self._known = dict(known)
         self._joined = joined
         self.unnamed = False
@@ -173,7 +176,7 @@ class Shapes:
             logged.append(read_by)
         key = tuple(columns[at].name for at, _ in table.key or ())
         years = tuple(at for at, one in enumerate(table.columns) if one.type is Type.YEAR)
-        return Shape(TableSchema(name, tuple(columns), key, "mariadb"), tuple(logged), years)
+        return Shape(TableSchema(name, tuple(columns), key, self._family), tuple(logged), years)
 
     def _unnamed(self, name: TableName, table: TableMap) -> Shape:
         """As it is known to be."""

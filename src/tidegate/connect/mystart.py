@@ -1,4 +1,4 @@
-"""Where in MariaDB's log a run begins that is to begin at a position or a time: found by reading the log's own words,
+"""Where in a binary log a run begins that is to begin at a position or a time: found by reading the log's own words,
 the times and transaction ids at the head of each file, and then one file from its beginning.
 
 Only a place between two transactions is given, so that none is cut in two. A time means the first transaction of the
@@ -17,7 +17,7 @@ from tidegate.connect.myfiles import FIRST_EVENT, Logged, head, logged
 from tidegate.connect.myposition import MyPosition, Place
 from tidegate.connect.mysession import file_sizes, global_setting
 from tidegate.connect.mytypes import Query
-from tidegate.decode.gtid import MariadbPosition, NotAGtid
+from tidegate.decode.gtid import Gtids, NotAGtid, covers, parse_gtids, passed, stands_at
 from tidegate.errors import SourceStartPurged, SourceStartUnknown, SourceStartUnsupported
 from tidegate.model.start import StartSpec, moment
 
@@ -27,7 +27,7 @@ class _Between:
     """A place between two transactions, the last in front of it, and the event that stands there."""
 
     place: Place
-    gtids: MariadbPosition
+    gtids: Gtids
     event: Logged | None
 
 
@@ -66,7 +66,7 @@ class Starts:
             )
         found = None
         for found in self._between(self._files[begun - 1]):
-            if found.event is not None and found.event.gtid is not None and found.event.at_s >= at_s:
+            if found.event is not None and found.event.begins and found.event.at_s >= at_s:
                 break
         return self._some(found, self._files[begun - 1])
 
@@ -74,15 +74,16 @@ class Starts:
 
     def _at(self, text: str) -> _Between:
         try:
-            return self._at_gtids(MariadbPosition.parse(text))
+            return self._at_gtids(parse_gtids(text))
         except NotAGtid:
             pass
         try:
             return self._at_place(MyPosition.parse(text))
         except ValueError:
             raise SourceStartUnknown(
-                f'"{text}" is no position of MariaDB: it is a file and an offset, such as log.000007:4711, or the last'
-                " transaction of each domain, such as 0-1-4711"
+                f'"{text}" is no position of a binary log: it is a file and an offset, such as log.000007:4711, or the'
+                " transactions in front: the last of each domain, such as 0-1-4711, or MySQL's set of all of them, such"
+                " as 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-4711"
             ) from None
 
     def _at_place(self, wanted: MyPosition) -> _Between:
@@ -94,7 +95,7 @@ class Starts:
         before = None
         for found in self._between(at.file):
             if found.place.offset == at.offset:
-                if not set(wanted.gtids.gtids) <= set(found.gtids.gtids):
+                if not stands_at(wanted.gtids, found.gtids):
                     raise SourceStartUnknown(
                         f"the log of {place(self._config)} is another one: in front of {at} stands {found.gtids}, and"
                         f" {wanted.gtids} was asked for"
@@ -119,25 +120,25 @@ class Starts:
             )
         raise SourceStartUnknown(f"{place(self._config)} has no log file {at.file}: it has {first} to {last}")
 
-    def _at_gtids(self, wanted: MariadbPosition) -> _Between:
+    def _at_gtids(self, wanted: Gtids) -> _Between:
         """The one place in front of which exactly these transactions are the last."""
-        passed = bisect_left(
-            self._files, 1, key=lambda file: int(not wanted.covers(head(self._config, file).gtids))
+        behind = bisect_left(
+            self._files, 1, key=lambda file: int(not covers(wanted, head(self._config, file).gtids))
         )  # so many files begin with what is wanted, or before it
-        if not passed:
+        if not behind:
             first = self._files[0]
             raise SourceStartPurged(
                 f"{wanted} is before the log that {place(self._config)} still has: its oldest file, {first}, begins"
                 f" behind {head(self._config, first).gtids}"
             )
         found = None
-        for found in self._between(self._files[passed - 1]):
+        for found in self._between(self._files[behind - 1]):
             if found.gtids == wanted:
                 return found
             gtid = found.event.gtid if found.event is not None else None
-            if gtid is not None and not wanted.covers(found.gtids.after(gtid)):
+            if gtid is not None and not covers(wanted, passed(found.gtids, [gtid])):
                 break
-        reached = self._some(found, self._files[passed - 1])
+        reached = self._some(found, self._files[behind - 1])
         raise SourceStartUnknown(
             f"the log of {place(self._config)} has no place behind exactly {wanted}; the last in front of which nothing"
             f" else stands is behind {reached.gtids}"
@@ -155,8 +156,7 @@ class Starts:
                     yield _Between(at._replace(offset=one.start), gtids, one)
                 if one.last:
                     return
-                if one.gtid is not None:
-                    gtids = gtids.after(one.gtid)
+                gtids = passed(gtids, [one.gtid])
                 at = at._replace(offset=one.end)
         yield _Between(at, gtids, None)
 

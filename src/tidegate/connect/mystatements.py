@@ -66,6 +66,8 @@ class Statement:
     """Of ALTER TABLE, all columns that it names."""
     touches_key: bool = False
     """Whether ALTER TABLE says anything of the primary key."""
+    begins: bool = False
+    """Whether a transaction begins with it, whose rows follow: MySQL's CREATE TABLE … SELECT."""
 
 
 _ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO", "WITH", "SELECT", "VALUES", "BINLOG"})
@@ -92,7 +94,9 @@ def read(statement: str, schema: str) -> Statement:
     elif first == "ALTER":
         done, clauses = _altered(tokens)
     columns = tuple(column for clause in clauses for column in altered(clause))
-    return Statement(tuple(done), False, words, tuple(_added(clauses)), columns, any(map(touches_key, clauses)))
+    last = ["" if token.quoted else str(token) for token in tokens.all[-2:]]
+    begins = first == "CREATE" and last == ["START", "TRANSACTION"]
+    return Statement(tuple(done), False, words, tuple(_added(clauses)), columns, any(map(touches_key, clauses)), begins)
 
 
 def _plain(tokens: list[Token]) -> list[Token]:

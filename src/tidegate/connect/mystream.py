@@ -1,7 +1,8 @@
-"""The replication protocol of MariaDB: registering as a replica, asking for the binary log from a place on, and taking
-its packets off the connection in gulps. The driver connects, authenticates and encrypts.
+"""The replication protocol of MariaDB and MySQL: registering as a replica, asking for the binary log from a place on,
+and taking its packets off the connection in gulps. The driver connects, authenticates and encrypts.
 
-Format: MariaDB documentation, "Replication Protocol" and "COM_BINLOG_DUMP"; "Packet" for framing.
+Format: MariaDB documentation, "Replication Protocol" and "COM_BINLOG_DUMP"; "Packet" for framing. MySQL Source Code
+Documentation, "Replication Protocol".
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pymysql
 
 from tidegate.connect.mariadb import MariadbConfig, connect, translated
 from tidegate.connect.myfiles import DUMP, FIRST_EVENT
+from tidegate.connect.myflavour import Flavour
 from tidegate.connect.myposition import Place
 from tidegate.connect.mysession import drop, rows, socket_of
 from tidegate.errors import (
@@ -40,9 +42,9 @@ _SAME_ID = 4052
 class MyStream:
     """One COM_BINLOGDUMP, read by one thread."""
 
-    def __init__(self, config: MariadbConfig, start: Place, server_id: int, name: str, *, server: int | None) -> None:
-        """`name` is what the server lists the replica under; `server` is the server id that must answer. Raises the
-        error table's classes."""
+    def __init__(self, config: MariadbConfig, start: Place, server_id: int, name: str, *, server: str | None) -> None:
+        """`name` is what the server lists the replica under; `server` is the name, among those that replicate, of the
+        one that must answer. Raises the error table's classes."""
         self._config = config
         self._server_id = server_id
         self._heard_at = time.monotonic()
@@ -60,20 +62,19 @@ class MyStream:
                 raise translated(error, "source", config) from error
             raise
 
-    def _introduce(self, server: int | None, server_id: int, name: str) -> bool:
+    def _introduce(self, server: str | None, server_id: int, name: str) -> bool:
         """Whether events begin with checksums."""
-        ((found, checksum),) = rows(self._connection, "select @@server_id, @@global.binlog_checksum")
-        if server is not None and int(found) != server:
-            raise SourceUnreachable(f"another server answers: its server_id is {found}, not {server}")
+        flavour = Flavour.of(self._connection)
+        asked = f"select cast({flavour.server} as char), @@global.binlog_checksum"
+        ((found, checksum),) = rows(self._connection, asked)
+        if server is not None and str(found) != server:
+            what = flavour.server.removeprefix("@@")
+            raise SourceUnreachable(f"another server answers: its {what} is {found}, not {server}")
         with suppress(pymysql.Error):  # not everybody may look
-            for other, host, *_ in rows(self._connection, "show slave hosts"):
+            for other, host, *_ in rows(self._connection, flavour.replicas):
                 if int(other) == server_id and host != name:
                     raise SourceServerIdTaken(f'server id {server_id} is that of the replica "{host}"')
-        rows(
-            self._connection,
-            "set @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4,"
-            f" @master_heartbeat_period = {HEARTBEAT_S * 1_000_000_000}",
-        )
+        rows(self._connection, flavour.introduction(HEARTBEAT_S))
         return str(checksum) != "NONE"
 
     def _send(self, command: int, payload: bytes, *, answered: bool) -> None:

@@ -1,8 +1,9 @@
-"""MariaDB's column types as the model says them: from the catalogue, and from what the binary log tells of a column.
+"""Column types of MariaDB and MySQL as the model says them: from the catalogue, and from what the binary log tells of a
+column.
 
-The log says less than the catalogue: UUID and INET come as bytes, JSON as text. So each column of the catalogue also
-has the type that the log would show (`logged`), and where the log shows just that, the catalogue's word counts. Widths
-that are for showing only (`int(11)`) are left out of spellings.
+The log says less than the catalogue: UUID and INET come as bytes, MariaDB's JSON as text. So each column of the
+catalogue also has the type that the log would show (`logged`), and where the log shows just that, the catalogue's word
+counts. Widths that are for showing only (`int(11)`) are left out of spellings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.connect.myflavour import Flavour
 from tidegate.decode import binlog_values
 from tidegate.decode.binlog_cursor import Refused
 from tidegate.decode.binlog_table import Column as LoggedColumn
@@ -103,7 +105,7 @@ class Described:
         return Column(self.name, self.type, self.nullable)
 
 
-def described(query: Query, table: TableName) -> list[Described]:
+def described(query: Query, table: TableName, flavour: Flavour) -> list[Described]:
     """The table's columns in order, generated and invisible ones too: the log has them all. Empty: there is no such
     table, or it may not be read."""
     rows = query(
@@ -111,9 +113,10 @@ def described(query: Query, table: TableName) -> list[Described]:
         " from information_schema.columns where table_schema = %s and table_name = %s order by ordinal_position",
         (table.schema, table.name),
     )
-    documents = _documents(query, table) if any(row[1] == "longtext" for row in rows) else set()
+    asks = flavour.checks_documents and any(row[1] == "longtext" for row in rows)
+    documents = _documents(query, table) if asks else set()
     return [
-        _described(name, spelled, nullable == "YES", charset or "", collation or "", length, name in documents)
+        _described(flavour, name, spelled, nullable == "YES", charset or "", collation or "", length, name in documents)
         for name, spelled, nullable, charset, collation, length in rows
     ]
 
@@ -129,7 +132,7 @@ def _documents(query: Query, table: TableName) -> set[str]:
     return {name for name, clause in clauses if clause.strip() == f"json_valid(`{name.replace('`', '``')}`)"}
 
 
-def logged(type: DataType) -> tuple[DataType, Form | None]:
+def logged(type: DataType, flavour: Flavour) -> tuple[DataType, Form | None]:
     """What the log shows of a column of the catalogue's type, and what its bytes are where it does not tell."""
     base = type.native.partition("(")[0]
     if base in _FORMS:
@@ -137,13 +140,20 @@ def logged(type: DataType) -> tuple[DataType, Form | None]:
         return DataType(Kind.BYTES, f"binary({size})"), form
     if base in _GEOMETRIES:
         return DataType(Kind.BYTES, "geometry"), None
-    if base == "json":
+    if base == "json" and flavour.checks_documents:
         return DataType(Kind.TEXT, "longtext"), None
     return (DataType(Kind.BYTES, "varbinary") if base == "vector" else type), None
 
 
 def _described(
-    name: str, spelled: str, nullable: bool, charset: str, collation: str, length: int | None, document: bool
+    flavour: Flavour,
+    name: str,
+    spelled: str,
+    nullable: bool,
+    charset: str,
+    collation: str,
+    length: int | None,
+    document: bool,
 ) -> Described:
     old_format = "mariadb-5.3" in spelled
     plain = re.sub(r"\s*/\*.*?\*/", "", spelled).strip()
@@ -151,7 +161,7 @@ def _described(
     type = catalogued(plain, int(length) if length is not None else None)
     if type.native == "json" or (document and type.native == "longtext"):
         type = DataType(Kind.JSON, "json")
-    shows, form = logged(type)
+    shows, form = logged(type, flavour)
     return Described(name, type, shows, form, nullable, charset, collation, zerofill, old_format)
 
 
@@ -267,10 +277,14 @@ SPELLINGS = (
 """One of each type there is, as the catalogue spells it; JSON, which is longtext with a check there, by its name."""
 
 
-def listed() -> list[tuple[str, DataType]]:
-    """Each of these with what it is here."""
+def listed(flavour: Flavour) -> list[tuple[str, DataType]]:
+    """Each that it has, with what it is here."""
     lengths = {"char(10)": 10, "varchar(100)": 100}
-    return [(one, _described("c", one, True, "", "", lengths.get(one), False).type) for one in SPELLINGS]
+    spelled = [one for one in SPELLINGS if not (flavour.mysql and one in _FORMS)]
+    if flavour.mysql:  # as they are since 8.0.19, where widths said nothing
+        spelled = list(dict.fromkeys(re.sub(r"(int|year)\(\d+\)", r"\1", one) for one in spelled))
+        spelled.append("vector(3)")
+    return [(one, _described(flavour, "c", one, True, "", "", lengths.get(one), False).type) for one in spelled]
 
 
 # --- how a value that was selected becomes its canonical text; the log's values come so from the decoder ---
@@ -285,7 +299,7 @@ def expression(column: Described, quoted: str) -> str:
         return f"{quoted} + 0"  # else it would come with its zeros
     if base == "bit":
         return f"{quoted} + 0"
-    if base in _GEOMETRIES:
+    if base == "vector":  # the client library knows no such type
         return f"cast({quoted} as binary)"
     return quoted
 

@@ -1,4 +1,4 @@
-"""A MariaDB source as of one instant, for comparing it with a target."""
+"""A MariaDB or MySQL source as of one instant, for comparing it with a target."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ class MySourceView(SourceView):
 
     def open(self, deadline_s: float) -> None:
         self._instant.open()
-        self._instant.query(f"set session max_statement_time = {max(1.0, deadline_s):.0f}")
+        self._instant.query(f"set session {self._instant.flavour.statement_limit(deadline_s)}")
 
     def mark(self) -> ChunkMark:
         at = self._instant.take()
+        if at is None:
+            raise NotComparable(
+                "no moment was found at which nothing was written to the log, and without one MySQL does not tell which"
+                " place of its log a snapshot belongs to; compare at a quieter time"
+            )
         return ChunkMark(MySnapshot(at), MyPosition(at))
 
     def rows(self, table: TableName) -> tuple[TableSchema, Generator[pa.RecordBatch, None, None]]:

@@ -5,9 +5,9 @@ MariaDB from 5.3, MySQL from 5.6). Pure: no socket, no clock. Bytes that no serv
 that rows cannot be had from raise `Refused`; nothing else escapes.
 
 Proven on MariaDB 10.11's own logs: format description, table maps, rows version 1 plain and compressed, queries plain
-and compressed, commits, XA, GTIDs, checksums, rotation, statement format and encryption (both refused). Built from the
-published format only: heartbeats, incidents, and all that MySQL alone writes: rows version 2, partial updates, binary
-JSON, GTIDs with and without tags, compressed transactions.
+and compressed, commits, XA, GTIDs, checksums, rotation, statement format and encryption (both refused). On MySQL 9.7:
+rows version 2, partial updates, binary JSON, GTIDs with and without tags or none, compressed transactions. Built from
+the published format only: incidents, and what MySQL 8 may write otherwise than 9.7.
 """
 
 from __future__ import annotations

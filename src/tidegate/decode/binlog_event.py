@@ -1,7 +1,7 @@
 """The events around rows: what a file is and where it goes on, statements as text, commits and prepares.
 
 Format: MariaDB documentation, "Replication Protocol"; MySQL Source Code Documentation, "Binary Log Event" and
-`Heartbeat_event_v2`. Heartbeats, which stand in no file, and incidents are built from the published format only.
+`Heartbeat_event_v2`. Incidents and heartbeats of the second kind are built from the published format only.
 """
 
 from __future__ import annotations

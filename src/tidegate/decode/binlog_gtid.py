@@ -2,7 +2,7 @@
 
 Format: MariaDB documentation, "GTID_EVENT" and "GTID_LIST_EVENT"; MySQL Source Code Documentation, `Gtid_event`,
 `Previous_gtids_event` and "MySQL Serialization Library" (tagged ones). MariaDB's are tested on its own bytes; MySQL's
-are built from the published format only.
+on bytes built as published, and on MySQL 9.7.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """MySQL's binary JSON as the text MySQL itself shows, and the differences that partial updates send instead.
 
 Format: MySQL Source Code Documentation, `json_binary.h` (documents), `Json_diff` and `rpl_record.h` (partial updates).
-Built from the published format only: MariaDB keeps JSON as plain text. Numbers keep the digits and the kind they have
-(`1.0` stays a double), keys the server's order: by length, then by bytes.
+Tested on bytes built as published, and on MySQL 9.7; MariaDB keeps JSON as plain text. Numbers keep the digits and the
+kind they have (`1.0` stays a double), keys the server's order: by length, then by bytes.
 """
 
 from __future__ import annotations

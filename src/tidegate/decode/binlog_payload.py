@@ -1,7 +1,8 @@
 """The payload of MySQL's compressed transactions.
 
-Format: MySQL Source Code Documentation, `Transaction_payload_event`. Built from the published format only. MySQL
-compresses with Zstandard, as one frame; Python reads that from 3.14 on, and before by the same module's backport.
+Format: MySQL Source Code Documentation, `Transaction_payload_event`. Tested on bytes built as published, and on
+MySQL 9.7. MySQL compresses with Zstandard, as one frame; Python reads that from 3.14 on, and before by the same
+module's backport.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Format: MariaDB documentation, "ROWS_EVENT_V1/V2, ROWS_COMPRESSED_EVENT_V1"; MySQL Source Code Documentation,
 `Rows_event` and `rpl_record.h` (partial updates). A cell that an image leaves out (`binlog_row_image` not FULL) is
-`UNCHANGED`. Version 1, plain and compressed, is tested on MariaDB's own bytes; version 2 and partial updates are built
-from the published format only.
+`UNCHANGED`. Version 1, plain and compressed, is tested on MariaDB's own bytes; version 2 and partial updates on bytes
+built as published, and on MySQL 9.7.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Format: MySQL Source Code Documentation, `Table_map_event` (`rows_event.h`: column types, optional metadata); MariaDB
 documentation, "TABLE_MAP_EVENT". What is optional is None where the server did not send it (`binlog_row_metadata`):
 whoever knows the table's history fills it in (`Column._replace`), and what cannot be read without it is refused.
-MariaDB 10.11's maps are tested on its own bytes; MySQL's JSON and vectors are built from the published format only.
+MariaDB 10.11's maps are tested on its own bytes, MySQL's on bytes built as published and on MySQL 9.7.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from tidegate.decode.binlog_cursor import Cursor, Refused
+from tidegate.decode.binlog_cursor import Cursor, Malformed, Refused
 from tidegate.decode.charset import charset_of, reader_of
 
 
@@ -210,16 +210,10 @@ def _string(metadata: Cursor) -> tuple[Type, int]:
 
 def _optional(columns: list[Column], field: Cursor, kind: int, mariadb: bool) -> None:
     if kind == 1:
-        # MariaDB counts YEAR among the numbers, MySQL does not.
-        numeric = _NUMERIC | {Type.YEAR} if mariadb else _NUMERIC
-        places = [at for at, column in enumerate(columns) if column.type in numeric]
-        bits = int.from_bytes(field.take((len(places) + 7) // 8), "big") if places else 0
-        width = (len(places) + 7) // 8 * 8
-        for number, at in enumerate(places):
-            columns[at] = columns[at]._replace(unsigned=bool(bits >> (width - 1 - number) & 1))
+        _signs(columns, field.take(field.left()), mariadb)
     elif kind in (2, 3, 10, 11):
-        # MariaDB counts GEOMETRY among the strings, MySQL does not.
-        strings = _CHARACTER | {Type.GEOMETRY} if mariadb else _CHARACTER
+        # MariaDB counts GEOMETRY among the strings, MySQL VECTOR.
+        strings = _CHARACTER | {Type.GEOMETRY if mariadb else Type.VECTOR}
         types = strings if kind < 10 else _LABELLED
         places = [at for at, column in enumerate(columns) if column.type in types]
         for at, collation in zip(places, _collations(field, kind in (2, 10), len(places)), strict=True):
@@ -243,6 +237,23 @@ def _optional(columns: list[Column], field: Cursor, kind: int, mariadb: bool) ->
     else:
         return  # of a newer server: optional means that rows can be read without it
     field.done()
+
+
+def _signs(columns: list[Column], raw: bytes, mariadb: bool) -> None:
+    """MariaDB 10.11 and MySQL 9.7 count YEAR among the numbers, and it has no sign. Where that would give a YEAR one,
+    it was not counted, as MySQL's own programs read it."""
+    bits = [bool(byte >> at & 1) for byte in raw for at in range(7, -1, -1)]
+    for counted in (_NUMERIC | {Type.YEAR}, _NUMERIC):
+        places = [at for at, column in enumerate(columns) if column.type in counted]
+        signs = dict(zip(places, bits, strict=False))
+        if len(raw) == (len(places) + 7) // 8 and (
+            mariadb or all(unsigned for at, unsigned in signs.items() if columns[at].type is Type.YEAR)
+        ):
+            break
+    else:
+        raise Malformed(f"signs of {len(places)} columns in {len(raw)} bytes")
+    for at, unsigned in signs.items():
+        columns[at] = columns[at]._replace(unsigned=unsigned)
 
 
 def _collations(field: Cursor, with_default: bool, count: int) -> list[int]:

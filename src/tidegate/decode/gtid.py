@@ -62,13 +62,23 @@ class MariadbPosition:
         """0 for a domain not seen yet."""
         return next((gtid.sequence for gtid in self.gtids if gtid.domain == domain), 0)
 
-    def after(self, gtid: MariadbGtid) -> MariadbPosition:
-        """The position once `gtid` is seen."""
-        return self.of([*(held for held in self.gtids if held.domain != gtid.domain), gtid])
+    def after(self, *gtids: MariadbGtid) -> MariadbPosition:
+        """The position once these are seen, in their order."""
+        held = {gtid.domain: gtid for gtid in (*self.gtids, *gtids)}
+        return self.of(held.values())
 
     def covers(self, other: MariadbPosition) -> bool:
         """Whether everything up to `other` is seen here."""
         return all(self.sequence(gtid.domain) >= gtid.sequence for gtid in other.gtids)
+
+    def stands_at(self, found: MariadbPosition) -> bool:
+        """Whether a place in front of which `found` stands is the one that this was noted at; a domain that was not
+        known then may have come."""
+        return set(self.gtids) <= set(found.gtids)
+
+    def __bool__(self) -> bool:
+        """Whether anything is known of what came before."""
+        return bool(self.gtids)
 
 
 Interval: TypeAlias = tuple[int, int]
@@ -139,8 +149,37 @@ class MysqlGtidSet:
         """Whether every transaction here is also there."""
         return not (self - other).sources
 
-    def with_gtid(self, gtid: MysqlGtid) -> MysqlGtidSet:
-        return self.of([*self._flat(), (gtid.source, (gtid.sequence, gtid.sequence))])
+    def after(self, *gtids: MysqlGtid) -> MysqlGtidSet:
+        """The set once these are in it. As a rule each is its server's next."""
+        grown, others = self, []
+        for gtid in gtids:
+            longer = grown._extended(gtid)
+            if longer is None:
+                others.append((gtid.source, (gtid.sequence, gtid.sequence)))
+            else:
+                grown = longer
+        return self.of([*grown._flat(), *others]) if others else grown
+
+    def _extended(self, gtid: MysqlGtid) -> MysqlGtidSet | None:
+        """With one that follows its source's last; None: it does not."""
+        for at, (source, intervals) in enumerate(self.sources):
+            if source == gtid.source and intervals[-1][1] + 1 == gtid.sequence:
+                last = (*intervals[:-1], (intervals[-1][0], gtid.sequence))
+                return MysqlGtidSet((*self.sources[:at], (source, last), *self.sources[at + 1 :]))
+        return None
+
+    def covers(self, other: MysqlGtidSet) -> bool:
+        """Whether everything in `other` is here."""
+        return other <= self
+
+    def stands_at(self, found: MysqlGtidSet) -> bool:
+        """Whether a place in front of which `found` stands is the one that this was noted at. In front of one place
+        stands one set."""
+        return self == found
+
+    def __bool__(self) -> bool:
+        """Whether anything is known of what came before."""
+        return bool(self.sources)
 
     def count(self) -> int:
         return sum(last - first + 1 for _, (first, last) in self._flat())
@@ -150,6 +189,51 @@ class MysqlGtidSet:
 
     def _flat(self) -> Iterator[tuple[Source, Interval]]:
         return ((source, interval) for source, intervals in self.sources for interval in intervals)
+
+
+Gtids: TypeAlias = "MariadbPosition | MysqlGtidSet"
+"""What stands in front of a place in a log."""
+NO_GTIDS = MariadbPosition()
+
+
+def parse_gtids(text: str) -> Gtids:
+    """Either's. An empty text is both's. Raises `NotAGtid`."""
+    return MysqlGtidSet.parse(text) if ":" in text else MariadbPosition.parse(text)
+
+
+def passed(held: Gtids, gtids: Iterable[Gtid | None]) -> Gtids:
+    """What stands behind transactions that follow what is held; None are those without a name. Raises `NotAGtid` for a
+    name of the other kind of server."""
+    named = [gtid for gtid in gtids if gtid is not None]
+    if not named:
+        return held
+    of_mysql = [gtid for gtid in named if isinstance(gtid, MysqlGtid)]
+    of_mariadb = [gtid for gtid in named if isinstance(gtid, MariadbGtid)]
+    if of_mysql and of_mariadb:
+        raise NotAGtid("transactions of MariaDB's and of MySQL's stand in one log")
+    if of_mariadb and isinstance(held or NO_GTIDS, MariadbPosition):
+        return (held if isinstance(held, MariadbPosition) else NO_GTIDS).after(*of_mariadb)
+    if of_mysql and isinstance(held or MysqlGtidSet(), MysqlGtidSet):
+        return (held if isinstance(held, MysqlGtidSet) else MysqlGtidSet()).after(*of_mysql)
+    raise NotAGtid("a transaction is named as the other kind of server names them")
+
+
+def stands_at(wanted: Gtids, found: Gtids) -> bool:
+    """See `stands_at` of either; what is not known stands anywhere."""
+    if not wanted:
+        return True
+    if isinstance(wanted, MariadbPosition):
+        return isinstance(found, MariadbPosition) and wanted.stands_at(found)
+    return isinstance(found, MysqlGtidSet) and wanted.stands_at(found)
+
+
+def covers(one: Gtids, other: Gtids) -> bool:
+    """Whether everything in front of `other` is in front of `one`."""
+    if not other:
+        return True
+    if isinstance(one, MariadbPosition) and isinstance(other, MariadbPosition):
+        return one.covers(other)
+    return isinstance(one, MysqlGtidSet) and isinstance(other, MysqlGtidSet) and one.covers(other)
 
 
 def _parsed(part: str) -> Iterator[tuple[Source, Interval]]:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from tidegate.connect import mytypes, pgtypes
 from tidegate.connect.config import Config, SecretStr
+from tidegate.connect.myflavour import MARIADB, MYSQL
 from tidegate.connect.registry import sources, targets
 from tidegate.docs.page import page, table
 
@@ -74,7 +75,8 @@ def types() -> str:
         "see [its guide](../guide/mariadb.md#keys).",
     ]
     for family, title, listed in (
-        ("mariadb", "MariaDB", mytypes.listed()),
+        ("mariadb", "MariaDB", mytypes.listed(MARIADB)),
+        ("mysql", "MySQL", mytypes.listed(MYSQL)),
         ("postgres", "PostgreSQL", pgtypes.listed()),
     ):
         lines += ["", f"## From {title}", ""]

@@ -26,7 +26,7 @@ class SourcePrivilegeMissing(SourceError):
 
 class SourceVersionUnsupported(SourceError):
     code, title = "source.version_unsupported", "The source's version is not supported"
-    advice = "Use a version listed in the connector's page."
+    advice = "Use a version listed in the connector's page, with a data source of the server's own kind."
 
 
 class SourceStandby(SourceError):
@@ -37,8 +37,8 @@ class SourceStandby(SourceError):
 class SourceLogDisabled(SourceError):
     code, title = "source.log_disabled", "The source does not write the log that following it needs"
     advice = (
-        "Set wal_level = logical (PostgreSQL), or log_bin and on a replica log_slave_updates (MariaDB), and restart "
-        "the server."
+        "Set wal_level = logical (PostgreSQL), or log_bin and on a replica log_slave_updates (MariaDB, MySQL), and "
+        "restart the server."
     )
 
 
@@ -95,7 +95,7 @@ class SourcePatternEmpty(SourceError):
 class SourceTableUnlogged(SourceError):
     code, title = "source.table_unlogged", "The source does not log a table of the task"
     advice = (
-        "Run ALTER TABLE … SET LOGGED (PostgreSQL), or have the server log the table's database (MariaDB: "
+        "Run ALTER TABLE … SET LOGGED (PostgreSQL), or have the server log the table's database (MariaDB, MySQL: "
         "binlog_do_db, binlog_ignore_db); or leave the table out of the task."
     )
 
@@ -114,8 +114,8 @@ class PositionLost(SourceError):
     code, status, title = "source.position_lost", 409, "The source no longer keeps the log this task needs"
     advice = (
         "The rows changed meanwhile cannot be read any more. Stop the task and Run it again to copy from scratch; "
-        "keep more log at the source (max_slot_wal_keep_size; MariaDB: binlog_expire_logs_seconds) or pause for less "
-        "time."
+        "keep more log at the source (max_slot_wal_keep_size; MariaDB, MySQL: binlog_expire_logs_seconds) or pause for "
+        "less time."
     )
 
 

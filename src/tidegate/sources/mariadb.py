@@ -1,4 +1,5 @@
 """Read MariaDB 10.5 to 11: full copy by consistent snapshots in chunks, then the binary log as a replica of its own.
+MySQL's source is this one, where it says nothing else.
 
 Nothing is created at the source and nothing is written there, so the server knows of no run: it keeps its log for as
 long as its settings say, and what a run follows the run says itself.
@@ -12,20 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar, Self
 
-from tidegate.connect import mycheck, myedges, myretention, mytypes
+from tidegate.connect import mycheck, myedges, myretention, mysnapshot, mytypes
 from tidegate.connect.capability import Check, WriteMode
 from tidegate.connect.mariadb import MariadbConfig, place, quote
-from tidegate.connect.myassembly import Followed
 from tidegate.connect.mychunk import MyChunk, MyInstant
 from tidegate.connect.myfiles import begun_at
+from tidegate.connect.myflavour import Flavour
+from tidegate.connect.myfollowed import Followed
 from tidegate.connect.myposition import MyPosition, MySnapshot, Place
 from tidegate.connect.myreplication import MyLog
-from tidegate.connect.mysession import bytes_behind, file_sizes, global_setting, gtids_at, log_end
+from tidegate.connect.mysession import bytes_behind, file_sizes, global_setting, log_end
 from tidegate.connect.mystart import Starts
 from tidegate.connect.myview import MySourceView
 from tidegate.connect.source import ChunkReader, LogReader, LogState, Retentions, Source, SourceView
 from tidegate.connect.target import KeyRange
-from tidegate.decode.gtid import MariadbPosition
+from tidegate.decode.gtid import NO_GTIDS, Gtids, parse_gtids, stands_at
 from tidegate.errors import PositionLost, SourceTableUnknown, SourceUnreachable
 from tidegate.model.position import Position
 from tidegate.model.schema import DataType, TableName, TableSchema
@@ -53,7 +55,7 @@ class MariadbSource(Source):
         return other
 
     def check(self) -> list[Check]:
-        return mycheck.connectivity(self.config)
+        return mycheck.connectivity(self.config, self.kind)
 
     def identity(self) -> tuple[str, ...]:
         """The id that servers which replicate with each other must not share; and where the server runs, by which two
@@ -65,7 +67,7 @@ class MariadbSource(Source):
         return tuple(identity[:2]) == self.identity()[:2]
 
     def check_lineage(self, was: str, furthest: Position) -> None:
-        end = log_end(self._query).place
+        end = log_end(self._query, self._flavour).place
         reached = MyPosition.of(furthest).place
         # After a crash the server goes on in another file: what it lost, the file before is short of.
         if reached > end or file_sizes(self._query).get(reached.file, reached.offset) < reached.offset:
@@ -79,11 +81,11 @@ class MariadbSource(Source):
         return self.config.database
 
     def tables(self) -> list[TableName]:
-        return mycheck.logged(self._query, self._tables())
+        return mycheck.logged(self._query, self._flavour, self._tables())
 
     def unlogged_tables(self) -> list[TableName]:
         names = self._tables()
-        has_log = set(mycheck.logged(self._query, names))
+        has_log = set(mycheck.logged(self._query, self._flavour, names))
         return [name for name in names if name not in has_log]
 
     def _tables(self) -> list[TableName]:
@@ -96,12 +98,12 @@ class MariadbSource(Source):
         return [TableName(*row) for row in rows]
 
     def schema(self, table: TableName) -> TableSchema:
-        if not mytypes.described(self._query, table):
+        if not mytypes.described(self._query, table, self._flavour):
             raise SourceTableUnknown(f"{table} does not exist at {place(self.config)}")
         return self._instant().describe(table)[0]
 
     def refusals(self, table: TableSchema, mode: WriteMode) -> list[Exception]:
-        return mycheck.refusals(self._query, table, mode)
+        return mycheck.refusals(self._query, self._flavour, table, mode)
 
     def parse_position(self, text: str) -> MyPosition:
         return MyPosition.parse(text)
@@ -113,15 +115,15 @@ class MariadbSource(Source):
 
     def begin(self, run: str, tables: Sequence[TableName]) -> MyPosition:
         self._known(tables)
-        start = log_end(self._query).place
+        start = log_end(self._query, self._flavour).place
         waited = self._await_prepared()
-        end = log_end(self._query).place if waited else start
+        end = log_end(self._query, self._flavour).place if waited else start
         self._followed.replace(*tables)
         # What was prepared while others were waited for may be decided later: its rows are read again.
         return MyPosition(end, self._gtids(end), prepared=start if waited else None)
 
     def start_at(self, start: StartSpec) -> MyPosition:
-        return Starts(self._query, self.config).find(start, log_end(self._query).place)
+        return Starts(self._query, self.config).find(start, log_end(self._query, self._flavour).place)
 
     def add_tables(self, run: str, tables: Sequence[TableName]) -> None:
         self._known(tables)
@@ -129,7 +131,7 @@ class MariadbSource(Source):
             self._followed.joins(self.schema(name))
         self._followed.add(*tables)
         # R4: what the reader passed over until now is in front of this, and in every snapshot from behind it on.
-        end = log_end(self._query).place
+        end = log_end(self._query, self._flavour).place
         self._await_prepared()
         until = time.monotonic() + FENCE_DEADLINE_S
         while self.now().place < end:
@@ -162,29 +164,35 @@ class MariadbSource(Source):
             time.sleep(0.05)
         return waited
 
-    def _gtids(self, at: Place) -> MariadbPosition:
-        """Quickly where nothing is written meanwhile; else the server reads its log for it."""
+    def _gtids(self, at: Place) -> Gtids:
+        """What stands in front of the log's end: quickly where nothing is written meanwhile."""
         for _ in range(3):
             ((told,),) = self._query("select @@global.gtid_binlog_pos")
-            if log_end(self._query).place == at:
-                return MariadbPosition.parse(str(told))
-        return gtids_at(self._query, at) or MariadbPosition()
+            if log_end(self._query, self._flavour).place == at:
+                return parse_gtids(str(told))
+        return self._gtids_at(at) or NO_GTIDS
+
+    def _gtids_at(self, at: Place) -> Gtids | None:
+        """What stands in front of a place, as the server's own log says; None: the log has no such place. It is read
+        for that from its file's beginning."""
+        ((told,),) = self._query("select binlog_gtid_pos(%s, %s)", (at.file, at.offset))
+        return None if told is None else parse_gtids(str(told))
 
     def log_state(self, run: str, position: Position | None) -> LogState:
         """The server keeps nothing for a run: its log may be gone at any time that its settings say."""
-        end = MyPosition(log_end(self._query).place)
+        end = MyPosition(log_end(self._query, self._flavour).place)
         if position is None:
             return LogState(0, None, end)
         wanted = MyPosition.of(position)
         behind = bytes_behind(self._query, wanted.read_from)
         if wanted.place > end.place:
             self.check_lineage("", wanted)
-        found = gtids_at(self._query, wanted.place)
+        found = self._gtids_at(wanted.place)
         if found is None:
             raise PositionLost(
                 f"the log of {place(self.config)} has nothing at {wanted.place} that could be read on from"
             )
-        if not set(wanted.gtids.gtids) <= set(found.gtids):
+        if not stands_at(wanted.gtids, found):
             raise PositionLost(
                 f"the log of {place(self.config)} is another one: in front of {wanted.place} stands {found}, and the"
                 f" task has read up to {wanted.gtids} there (RESET MASTER, or a restored server)"
@@ -193,7 +201,7 @@ class MariadbSource(Source):
 
     def retentions(self, runs: Mapping[str, Position | None]) -> Retentions:
         places = {run: MyPosition.of(at).read_from for run, at in runs.items() if at is not None}
-        return myretention.retentions(self._query, places, cache(partial(begun_at, self.config)))
+        return myretention.retentions(self._query, self._flavour, places, cache(partial(begun_at, self.config)))
 
     def log(
         self,
@@ -217,18 +225,21 @@ class MariadbSource(Source):
             tables or {},
             server_id=self.config.server_ids_from + zlib.crc32(run.encode()) % _IDS,
             name=f"tidegate {run}",
-            server=int(self.identity()[1]),
+            server=self.identity()[1],
             unnamed=metadata != "FULL",
+            family=self._flavour.kind,
         )
 
     def behind_bytes(self, position: Position) -> int:
-        at, end = MyPosition.of(position).place, log_end(self._query).place
+        at, end = MyPosition.of(position).place, log_end(self._query, self._flavour).place
         if at.file == end.file:
             return max(0, end.offset - at.offset)
         return bytes_behind(self._query, at)
 
     def now(self) -> MySnapshot:
-        taken = self._instant().take()
+        if not self._flavour.tells_snapshots:
+            return MySnapshot(log_end(self._query, self._flavour).place)
+        taken = mysnapshot.said_with(self._query)
         self._query("rollback")  # held longer, it would keep the server from forgetting old rows
         return MySnapshot(taken)
 
@@ -276,7 +287,14 @@ class MariadbSource(Source):
             self.close()
             self._held = MyInstant(self.config)
             self._held.open()
+            if wrong := mycheck.wrong_server(self._held.flavour, self.kind):
+                self.close()
+                raise wrong
         return self._held
+
+    @property
+    def _flavour(self) -> Flavour:
+        return self._instant().flavour
 
     def _query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._instant().query(statement, values)

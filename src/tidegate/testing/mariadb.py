@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pymysql
 import pymysql.cursors
 
 from tidegate.errors import EnvironmentLacking
-from tidegate.testing.mariadb_binaries import Programs, available, newest, version
+from tidegate.testing.mariadb_binaries import available, newest, version
 from tidegate.testing.servers import free_port
 
 __all__ = ["MariadbServer", "available", "newest"]
@@ -66,9 +66,13 @@ class MariadbServer:
     by the socket alone; the user `tidegate` has `password`, every privilege, and comes in over TCP.
     """
 
+    title: ClassVar[str] = "MariaDB"
+    defaults: ClassVar[Mapping[str, Setting]] = SETTINGS
+    programs: Any
+
     def __init__(
         self,
-        programs: Programs | None = None,
+        programs: Any = None,
         *,
         settings: Mapping[str, Setting] | None = None,
         fsync: bool = False,
@@ -76,15 +80,17 @@ class MariadbServer:
         start_deadline_s: float = 60,
         stop_deadline_s: float = 60,
     ) -> None:
-        self.programs = programs if programs is not None else newest()
-        self.version = version(self.programs)
+        self.programs, self.version = self._found(programs)
         self.user = USER
         self.password = password
         self.host = "127.0.0.1"
         self.port = 0
         self.start_deadline_s = start_deadline_s
         self.stop_deadline_s = stop_deadline_s
-        self.settings = SETTINGS | {"innodb_flush_log_at_trx_commit": 1 if fsync else 2, "sync_binlog": int(fsync)}
+        self.settings = dict(self.defaults) | {
+            "innodb_flush_log_at_trx_commit": 1 if fsync else 2,
+            "sync_binlog": int(fsync),
+        }
         self.settings |= dict(settings or {})
         self.directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +128,7 @@ class MariadbServer:
             if last or "Address already in use" not in self.log():
                 break
             self.port = 0  # Somebody else took the port in between.
-        raise EnvironmentLacking(f"MariaDB {self.version[0]}.{self.version[1]} did not start: {self._log_end()}")
+        raise EnvironmentLacking(f"{self.title} {self.version[0]}.{self.version[1]} did not start: {self._log_end()}")
 
     def stop(self) -> None:
         """Shut down in an orderly way; sessions are ended."""
@@ -169,7 +175,7 @@ class MariadbServer:
     def pid(self) -> int:
         """The process id of the server. Raises `EnvironmentLacking` when it does not run."""
         if self._process is None:
-            raise EnvironmentLacking("the MariaDB server is not running")
+            raise EnvironmentLacking(f"the {self.title} server is not running")
         return self._process.pid
 
     @property
@@ -229,6 +235,11 @@ class MariadbServer:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _found(self, programs: Any) -> tuple[Any, tuple[int, int, int]]:
+        """The programs, and their version."""
+        chosen = programs if programs is not None else newest()
+        return chosen, version(chosen)
+
     def _create(self) -> None:
         named = tempfile.gettempdir()
         short = named if len(named) < 60 else "/tmp"  # noqa: S108  a socket's name has at most 107 bytes
@@ -240,19 +251,8 @@ class MariadbServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        installer = self.programs.program("mariadb-install-db")
         made = subprocess.run(
-            [
-                "/bin/sh",
-                installer,
-                "--no-defaults",
-                f"--basedir={self.programs.base}",
-                f"--datadir={self.data}",
-                f"--user={getpass.getuser()}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                "--innodb-log-file-size=8M",
-            ],
+            self._installer(),
             capture_output=True,
             timeout=INSTALL_DEADLINE_S,
             check=False,
@@ -260,7 +260,24 @@ class MariadbServer:
         )
         if made.returncode != 0:
             said = (made.stderr + made.stdout).decode(errors="replace").strip()
-            raise EnvironmentLacking(f"mariadb-install-db failed: {said[-600:]}")
+            raise EnvironmentLacking(f"{self.title}'s data directory was not made: {said[-600:]}")
+
+    def _installer(self) -> list[str]:
+        """The command that makes the data directory."""
+        return [
+            "/bin/sh",
+            str(self.programs.program("mariadb-install-db")),
+            "--no-defaults",
+            f"--basedir={self.programs.base}",
+            f"--datadir={self.data}",
+            f"--user={getpass.getuser()}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--innodb-log-file-size=8M",
+        ]
+
+    def _command(self) -> list[str]:
+        return [str(self.programs.program("mariadbd"))]
 
     def _launch(self) -> bool:
         directory = self._place()
@@ -268,7 +285,7 @@ class MariadbServer:
         with (directory / "log").open("wb") as log:
             self._process = process = subprocess.Popen(
                 [
-                    self.programs.program("mariadbd"),
+                    *self._command(),
                     "--no-defaults",
                     *self.programs.options,
                     f"--user={getpass.getuser()}",
@@ -305,7 +322,7 @@ class MariadbServer:
                 life, lived_at = shown, now
             if now - lived_at > self.start_deadline_s or now - began > START_PATIENCE * self.start_deadline_s:
                 self.kill()
-                raise EnvironmentLacking(f"MariaDB did not start in {now - began:.0f} s: {self._log_end()}")
+                raise EnvironmentLacking(f"{self.title} did not start in {now - began:.0f} s: {self._log_end()}")
             time.sleep(0.02)
         return False
 

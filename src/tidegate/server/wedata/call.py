@@ -19,7 +19,7 @@ from tidegate.server.wedata.shapes import REAL_TIME, OnTask, Shape
 
 Answer: TypeAlias = dict[str, Any]
 
-KINDS: Mapping[str, str] = {"postgres": "POSTGRE", "mariadb": "MYSQL", "duckdb": "DUCKDB"}
+KINDS: Mapping[str, str] = {"postgres": "POSTGRE", "mysql": "MYSQL", "mariadb": "MARIADB", "duckdb": "DUCKDB"}
 """Connectors as data source types are called; another's is its name in capitals."""
 
 

@@ -32,7 +32,7 @@ from tidegate.server.wedata.structures import Int, Str
 
 CATEGORY: Final = "DB"
 USABLE: Final = 1
-JDBC: Final[Mapping[str, str]] = {"postgresql": "postgres", "mysql": "mariadb", "mariadb": "mariadb"}
+JDBC: Final[Mapping[str, str]] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mariadb"}
 """Which connector a JDBC address is of."""
 PAGE_SIZE: Final = 20
 ENABLED: Final = 1

@@ -14,7 +14,8 @@ from pymysql.cursors import Cursor
 from tidegate.connect import mariadb as server
 from tidegate.connect.capability import BatchShape, Check, Delivery, WriteMode
 from tidegate.connect.fitting import STATE_SCHEMA, misfit_error, shared_error, unfit_error, written_before
-from tidegate.connect.mariadb import FAMILY, Flavour, MariadbConfig, number, quoted
+from tidegate.connect.mariadb import FAMILY, MariadbConfig, number, quoted
+from tidegate.connect.myflavour import Flavour
 from tidegate.connect.target import Misfit, Progress, Step, Stored, Target, TargetColumn, TargetTable, TargetView
 from tidegate.errors import (
     TargetConflict,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pymysql.cursors import Cursor
 
 from tidegate.connect.capability import Check
-from tidegate.connect.mariadb import Flavour
+from tidegate.connect.myflavour import Flavour
 
 OLDEST = (10, 5)
 OLDEST_MYSQL = (8, 0)

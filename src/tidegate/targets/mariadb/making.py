@@ -10,7 +10,8 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from tidegate.connect.capability import WriteMode
-from tidegate.connect.mariadb import Flavour, number, quote, quoted
+from tidegate.connect.mariadb import number, quote, quoted
+from tidegate.connect.myflavour import Flavour
 from tidegate.connect.target import TargetTable
 from tidegate.errors import TargetUnfit
 from tidegate.model.schema import Column, Kind

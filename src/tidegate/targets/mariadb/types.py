@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidegate.connect.mariadb import FAMILY
+from tidegate.connect.mariadb import FAMILIES
 from tidegate.model.schema import DataType, Kind, TableSchema
 
 _BY_KIND = {
@@ -51,9 +51,9 @@ _NATIVE = re.compile(
 
 
 def column_type(type: DataType, family: str) -> str:
-    """The type a created column gets outside of a key: the source's own where it is MariaDB too, else one that holds
-    the kind. A number without bounds, or with too many digits, is kept as its text."""
-    if family == FAMILY and type.kind is not Kind.JSON and _NATIVE.fullmatch(type.native):
+    """The type a created column gets outside of a key: the source's own where it is MariaDB or MySQL, else one that
+    holds the kind. A number without bounds, or with too many digits, is kept as its text."""
+    if family in FAMILIES and type.kind is not Kind.JSON and _NATIVE.fullmatch(type.native):
         return type.native
     if type.kind is Kind.DECIMAL:
         return _decimal_type(type)

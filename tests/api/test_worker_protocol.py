@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -95,6 +96,36 @@ def test_heartbeats_of_one_moment_share_a_look_at_the_store_and_are_each_answere
     assert said == [409, 200] * 10
     assert any(set(epochs) == {1, 2} for epochs in seen), "none shared a look"
     assert len(seen) < len(said) / 2
+
+
+def test_a_heartbeat_is_heard_while_those_before_it_wait_for_the_store(
+    driven: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(driven)
+    begun, back = threading.Event(), threading.Event()
+    heartbeats, hear = driven.control.heartbeats, driven.control.attendance.hear
+    heard: list[int] = []
+
+    def away(spoken: Sequence[tuple[Session, Beat]]) -> Any:
+        begun.set()
+        assert back.wait(30)
+        return heartbeats(spoken)
+
+    def noted(run_id: int, *given: Any) -> None:
+        heard.append(run_id)
+        hear(run_id, *given)
+
+    monkeypatch.setattr(driven.control, "heartbeats", away)
+    assert begun.wait(20), "the worker's own heartbeat waits for the store"
+    monkeypatch.setattr(driven.control.attendance, "hear", noted)
+    with as_worker(driven) as worker, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(worker.post, "heartbeat", json=BEAT)
+        try:
+            until(lambda: heard, "the second heartbeat to be heard", 4)
+            assert not asked.done()
+        finally:
+            back.set()
+        assert asked.result().status_code == 200
 
 
 def test_a_worker_of_a_stopped_run_is_fenced(driven: Api) -> None:

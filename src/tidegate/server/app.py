@@ -100,7 +100,7 @@ def openapi() -> dict[str, Any]:
 
 class Face(FastAPI):
     heartbeats: ASGIApp | None = None
-    """Takes those of workers: with what is between a request and its route each would cost the server twice as much."""
+    """Takes those of workers, without what is between other requests and their routes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.heartbeats is not None and scope["type"] == "http" and scope["path"] == HEARTBEATS:

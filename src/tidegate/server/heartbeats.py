@@ -85,6 +85,7 @@ class HeartbeatDoor:
 
     async def _told(self, session: Session, beat: Beat) -> Orders:
         """Raises `Fenced`, and what the store raises."""
+        self.control.hear(session)  # now, and not when those before it are answered
         spoken = _Spoken(session, beat, asyncio.get_running_loop().create_future())
         self._waiting.append(spoken)
         if self._taking is None:
@@ -126,4 +127,4 @@ def _parsed(body: bytes) -> Beat:
     except ValidationError as error:
         raise unfit(field_errors(error.errors())) from None
     except ValueError:
-        raise Invalid("the body is not JSON") from None
+        raise Invalid("the body is not JSON, or a number in it is too large") from None

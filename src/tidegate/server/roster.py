@@ -137,19 +137,20 @@ class Roster(Measurements):
         )
 
     def heartbeat(self, session: Session, beat: Beat) -> Orders:
-        """One of `heartbeats`. Raises `Fenced`."""
+        """One that is heard and answered at once. Raises `Fenced`."""
+        self.hear(session)
         (said,) = self.heartbeats([(session, beat)])
         if isinstance(said, Exception):
             raise said
         return said
 
+    def hear(self, session: Session) -> None:
+        """The worker speaks. Noted before the store is asked anything, which may be away: who speaks is alive."""
+        self.attendance.hear(session.run_id, session.epoch, self.clock.ticks())
+
     def heartbeats(self, spoken: Sequence[tuple[Session, Beat]]) -> list[Orders | Exception]:
-        """Renews the leases of many, who are told in their order what each shall do; one of an epoch that is over gets
-        the `Fenced` that is to be raised. Raises what the store raises."""
-        # Heard even if the store is away: who speaks is alive.
-        ticks = self.clock.ticks()
-        for session, _ in spoken:
-            self.attendance.hear(session.run_id, session.epoch, ticks)
+        """Many who were heard are told in their order what each shall do; one of an epoch that is over gets the
+        `Fenced` that is to be raised. Raises what the store raises."""
         with self.db.read() as tx:
             known = runs.standings(tx, {session.run_id for session, _ in spoken})
         told: list[Orders | Exception] = []

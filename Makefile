@@ -49,6 +49,7 @@ test: $(PYTHON_READY) $(SERVERS_READY) $(NATIVE) $(PROVIDER) ## Run the tests (A
 ifdef ARGS
 	@$(VENV) -m pytest $(ARGS)
 else
+	@$(if $(NATIVE),cargo test --quiet --offline --manifest-path rust/Cargo.toml)
 	@$(VENV) -m pytest -n 2 --dist worksteal --durations=15 -m "not alone"
 	@$(VENV) -m pytest -m alone
 endif

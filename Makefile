@@ -138,6 +138,6 @@ tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 	@mkdir -p $(@D) && touch $@
 
 $(SERVERS_READY): src/tidegate/testing/binaries.py src/tidegate/testing/mariadb_binaries.py \
-    src/tidegate/testing/mysql_binaries.py | $(PYTHON_READY)
+    src/tidegate/testing/mysql_binaries.py src/tidegate/testing/unpacked.py | $(PYTHON_READY)
 	@tools/setup.sh servers
 	@touch $@

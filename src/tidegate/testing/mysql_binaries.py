@@ -4,19 +4,15 @@ starts a server."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tidegate.errors import EnvironmentLacking
+from tidegate.testing.unpacked import from_packages, home, ran, runnable, told
 
-FETCH_DEADLINE_S = 300
 VERSION_DEADLINE_S = 120
 PACKAGE = "mysql-server-core"
 RELEASE = "sid"
@@ -59,19 +55,12 @@ class MysqlPrograms:
         ]
 
 
-def fetched_home() -> Path:
-    """The folder that unpacked versions are kept in: TIDEGATE_MYSQL_HOME, else the user's cache folder."""
-    named = os.environ.get("TIDEGATE_MYSQL_HOME")
-    if named:
-        return Path(named)
-    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache_home) / "tidegate" / "mysql"
-
-
 @cache
 def version(programs: MysqlPrograms) -> tuple[int, int, int]:
     """(major, minor, patch) as `mysqld --version` says. Raises `EnvironmentLacking` if it does not run here, or is none
     of MySQL's."""
+    if not Path(programs.command[-1]).exists():
+        raise EnvironmentLacking(f"there is no mysqld below {programs.root}")
     try:
         said = subprocess.run(
             [*programs.command, "--no-defaults", "--version"],
@@ -93,10 +82,9 @@ def available() -> dict[str, MysqlPrograms]:
     """Every MySQL of this machine that can be started: a label such as `9.7.4-fetched` → its programs, oldest version
     first."""
     places = [("installed", MysqlPrograms(Path("/")))]
-    places += [("fetched", MysqlPrograms(path)) for path in fetched_home().glob("[0-9]*")]
-    runnable = [(origin, programs) for origin, programs in places if _runs(programs)]
-    runnable.sort(key=lambda place: (version(place[1]), place[0]))
-    return {f"{'.'.join(map(str, version(programs)))}-{origin}": programs for origin, programs in runnable}
+    places += [("fetched", MysqlPrograms(path)) for path in home("mysql").glob("[0-9]*")]
+    found = runnable(places, version)
+    return {f"{'.'.join(map(str, version(programs)))}-{origin}": programs for origin, programs in found}
 
 
 def newest() -> MysqlPrograms:
@@ -109,16 +97,6 @@ def newest() -> MysqlPrograms:
     return found[-1]
 
 
-def _runs(programs: MysqlPrograms) -> bool:
-    if not Path(programs.command[-1]).exists():
-        return False
-    try:
-        version(programs)
-    except EnvironmentLacking:
-        return False
-    return True
-
-
 # --- fetching ---------------------------------------------------------------------------------------------------
 
 
@@ -128,28 +106,15 @@ def fetch() -> MysqlPrograms:
     `EnvironmentLacking`."""
     if present := available():
         return list(present.values())[-1]
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise EnvironmentLacking(f"{tool} is needed to fetch Debian's MySQL; install MySQL by other means")
-    home = fetched_home()
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=home) as work:
-        unpacked, packages = Path(work) / "root", Path(work) / "packages"
-        unpacked.mkdir()
-        packages.mkdir()
-        apart = _apart(Path(work) / "apt")
-        _run(["apt-get", *apart, "update", "-qq"])
-        _run(["apt-get", *apart, "download", *_needed(apart)], packages)
-        for package in sorted(packages.glob("*.deb")):
-            _run(["dpkg", "-x", str(package), str(unpacked)])
-        programs = MysqlPrograms(unpacked)
-        done = home / ".".join(map(str, version(programs)))
-        try:
-            unpacked.rename(done)
-        except OSError:
-            if not done.is_dir():  # else another process finished the same first
-                raise
-    return MysqlPrograms(done)
+    root = from_packages("MySQL", home("mysql"), _download, lambda root: version(MysqlPrograms(root)))
+    return MysqlPrograms(root)
+
+
+def _download(folder: Path) -> list[Path]:
+    apart = _apart(folder / "apt")
+    ran(["apt-get", *apart, "update", "-qq"])
+    ran(["apt-get", *apart, "download", *_needed(apart)], folder)
+    return sorted(folder.glob("*.deb"))
 
 
 def _apart(folder: Path) -> list[str]:
@@ -172,7 +137,7 @@ def _apart(folder: Path) -> list[str]:
 
 
 def _mirror() -> str:
-    told = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(LABEL)", "Created-By: Packages"])
+    told = ran(["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(LABEL)", "Created-By: Packages"])
     found = [line.split("|")[0] for line in told.splitlines() if line.endswith("|Debian|Debian")]
     if not found:
         raise EnvironmentLacking("apt knows no mirror of Debian here: run apt-get update, or install MySQL otherwise")
@@ -181,35 +146,12 @@ def _mirror() -> str:
 
 def _needed(apart: list[str]) -> list[str]:
     """`name=version` of the package and all that it runs with."""
-    said = _run(["apt-get", *apart, "install", "--simulate", "--no-install-recommends", PACKAGE])
+    said = ran(["apt-get", *apart, "install", "--simulate", "--no-install-recommends", PACKAGE])
     found = re.findall(r"^Inst (\S+) \((\S+) ", said, re.MULTILINE)
     if not found:
         raise EnvironmentLacking("apt knows nothing to fetch for MySQL")
     return [f"{name}={version}" for name, version in found if not _NEEDLESS.match(name)]
 
 
-def _run(command: list[str], folder: Path | None = None) -> str:
-    environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command, cwd=folder, check=True, capture_output=True, text=True, timeout=FETCH_DEADLINE_S, env=environment
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", None) or type(error).__name__).strip().splitlines()[-1:]
-        raise EnvironmentLacking(f"{command[0]} failed: {''.join(said)}") from error
-    return done.stdout
-
-
-def main() -> int:
-    """Fetch MySQL and say where it is. 3 if it cannot be had here."""
-    try:
-        programs = fetch()
-    except EnvironmentLacking as error:
-        sys.stdout.write(f"MySQL: not available: {error.detail}\n")
-        return 3
-    sys.stdout.write(f"MySQL {'.'.join(map(str, version(programs)))}: {programs.root}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(told("MySQL", lambda: fetch().root))

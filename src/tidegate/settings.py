@@ -55,6 +55,11 @@ class Settings:
     ] = None
     host: Annotated[str, Says("Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Says("Port to listen on; 0 takes a free one.", 0, 65535)] = 8470
+    tls_certificate: Annotated[
+        Path | None,
+        Says("Certificate in PEM, those behind it after it: with it and its key the server speaks TLS, and only that."),
+    ] = None
+    tls_key: Annotated[Path | None, Says("The certificate's private key in PEM, without a passphrase.")] = None
     worker_url: Annotated[str | None, Says("Where workers reach this server; by default where it listens.")] = None
     default_group_units: Annotated[int, Says("Units of the resource group made at the first start.", 1, 100_000)] = (
         field(default_factory=lambda: max(4, os.cpu_count() or 1))

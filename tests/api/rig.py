@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from api.puppets import PuppetEngine
 from tidegate.errors import TidegateError
 from tidegate.logs import configure, hand_to
+from tidegate.model.certificate import pinned
 from tidegate.model.folders import Folders, listed_folders
 from tidegate.model.mapping import ColumnFit, SourceTables, TableFit, TableFits
 from tidegate.model.network import Network
@@ -29,6 +30,7 @@ from tidegate.server.limits import Limits
 from tidegate.server.protocol import configured
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.signonconfig import SignOnConfig
+from tidegate.server.tls import Tls
 from tidegate.server.views import Retentions, Side
 from tidegate.store.opening import open_store
 from tidegate.testing.servers import until
@@ -103,15 +105,15 @@ class CalmPlane:
 
 
 @contextmanager
-def answering(app: FastAPI, port: int = 0) -> Iterator[str]:
+def answering(app: FastAPI, port: int = 0, tls: Tls | None = None) -> Iterator[str]:
     """Serve the app on a port of this machine, by default a free one; yields its address."""
-    server = uvicorn.Server(configured(app, port=port, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(configured(app, tls=tls, port=port, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
         until(lambda: server.started, "the server to answer", 20)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(20)
@@ -165,6 +167,7 @@ def opened(
     sign_on: SignOnConfig | None = None,
     allow_from: Sequence[Network] = (),
     port: int = 0,
+    tls: Tls | None = None,
 ) -> Iterator[Api]:
     """A server. One that is not `driven` has no reconciler: commands are accepted and stay Operating."""
     configure(level)
@@ -180,11 +183,12 @@ def opened(
     assert token is not None
     try:
         app = build(control, allow_from=allow_from)
-        with answering(app, port) as engine.url:
+        with answering(app, port, tls) as engine.url:
             if driven:
                 reconciler.start()
             headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=engine.url, headers=headers, timeout=20, trust_env=False) as http:
+            verify = pinned(tls.pem) if tls else True
+            with httpx.Client(base_url=engine.url, headers=headers, timeout=20, trust_env=False, verify=verify) as http:
                 yield Api(engine.url, token, control, plane, http, engine, app)
     finally:
         plane.free.set()

@@ -67,7 +67,12 @@ DOORS: dict[str, set[str]] = {
     "tidegate.docs.clienting": {"tidegate.server.app"},
     # `tidegate server` and `tidegate doctor` are the commands that are not clients.
     "tidegate.cli.serving": {"tidegate.server.service"},
-    "tidegate.cli.doctor": {"tidegate.decode.choice", "tidegate.server.oidc", "tidegate.server.signonconfig"},
+    "tidegate.cli.doctor": {
+        "tidegate.decode.choice",
+        "tidegate.server.oidc",
+        "tidegate.server.signonconfig",
+        "tidegate.server.tls",
+    },
 }
 
 LINES_MAX = 600

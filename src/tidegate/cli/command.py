@@ -1,5 +1,5 @@
-"""How every command is made: it is given a session (the server, the terminal), has --json, --url and --token, and
-whatever it raises ends it with the right words and exit code."""
+"""How every command is made: it is given a session (the server, the terminal), has --json, --url, --token and --ca,
+and whatever it raises ends it with the right words and exit code."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ Token = Annotated[
         help="The admin token, or an account's (or TIDEGATE_TOKEN).", show_default=False, rich_help_panel=PANEL
     ),
 ]
+Ca = Annotated[
+    str | None,
+    typer.Option(
+        help="A file of authorities, in PEM, to verify the server by (or TIDEGATE_CA).",
+        metavar="FILE",
+        show_default=False,
+        rich_help_panel=PANEL,
+    ),
+]
 TaskName = Annotated[str, typer.Argument(help="The task's name or id.", show_default=False)]
 ProjectName = Annotated[str, typer.Option("--project", "-p", help="The project names are looked up in.")]
 
@@ -39,6 +48,7 @@ class Wishes:
     as_json: bool = False
     url: str | None = None
     token: str | None = None
+    ca: str | None = None
 
 
 @dataclass(slots=True)
@@ -53,14 +63,16 @@ class Session:
     def door(self) -> Door:
         """Raises `EnvironmentLacking`, `SettingInvalid`."""
         if self._door is None:
-            self._door = Door(address(os.environ, self.wishes.url, self.wishes.token), for_eyes=not self.wishes.as_json)
+            wishes = self.wishes
+            place = address(os.environ, wishes.url, wishes.token, ca=wishes.ca)
+            self._door = Door(place, for_eyes=not wishes.as_json)
         return self._door
 
     def log_in(self, name: str | None = None, password: str = "") -> Door:
         """The server for somebody without a token: with a name and password it is asked as theirs from here on."""
         self.close()
-        url = self.wishes.url
-        self._door = Door(address(os.environ, url, unknown=True), for_eyes=not self.wishes.as_json)
+        place = address(os.environ, self.wishes.url, ca=self.wishes.ca, unknown=True)
+        self._door = Door(place, for_eyes=not self.wishes.as_json)
         if name is not None:
             self._door.post("session", body={"name": name, "password": password})
         return self._door
@@ -77,9 +89,11 @@ def command(
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
-        def run(ctx: typer.Context, *, as_json: bool, url: str | None, token: str | None, **given: Any) -> None:
+        def run(
+            ctx: typer.Context, *, as_json: bool, url: str | None, token: str | None, ca: str | None, **given: Any
+        ) -> None:
             before = ctx.find_object(Wishes) or Wishes()
-            wishes = Wishes(as_json or before.as_json, url or before.url, token or before.token)
+            wishes = Wishes(as_json or before.as_json, url or before.url, token or before.token, ca or before.ca)
             session = Session(Terminal(as_json=wishes.as_json), wishes)
             try:
                 function(session, **given)
@@ -90,7 +104,7 @@ def command(
                 session.close()
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        shared = {"as_json": (AsJson, False), "url": (Url, None), "token": (Token, None)}
+        shared = {"as_json": (AsJson, False), "url": (Url, None), "token": (Token, None), "ca": (Ca, None)}
         parameters = [
             inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
             *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own),

@@ -8,10 +8,13 @@ import os
 import pkgutil
 import resource
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -22,7 +25,9 @@ from tidegate.cli.command import Session, command
 from tidegate.cli.figures import size
 from tidegate.cli.picture import table
 from tidegate.cli.terminal import Exit
-from tidegate.errors import EnvironmentLacking, SignOnUnavailable, TidegateError
+from tidegate.client.address import LOCAL_HOSTS
+from tidegate.errors import EnvironmentLacking, SettingInvalid, SignOnUnavailable, TidegateError
+from tidegate.model.certificate import kept
 from tidegate.settings import Settings, load
 
 FREE_BYTES_MIN = 1 << 30
@@ -128,7 +133,60 @@ def sign_on(settings: Settings) -> Finding:
     return Finding("single sign-on", Level.GOOD, f"{settings.sso_issuer} answers")
 
 
-def examined(session: Session, environment: Mapping[str, str]) -> Iterator[Finding]:
+def listening(settings: Settings) -> Finding:
+    """Whether others can read along."""
+    where = f"{settings.host}:{settings.port}"
+    if settings.tls_certificate is not None or kept(settings.data_dir) is not None:
+        return Finding("listening", Level.GOOD, f"on {where}, with TLS")
+    if settings.host in LOCAL_HOSTS or settings.host.startswith("127."):
+        return Finding("listening", Level.GOOD, f"on {where}, which only this machine reaches")
+    advice = "Set TIDEGATE_TLS_CERTIFICATE and TIDEGATE_TLS_KEY, or TIDEGATE_HOST=127.0.0.1 with a proxy in front."
+    return Finding("listening", Level.WRONG, f"on {where} without TLS: passwords and tokens can be read along", advice)
+
+
+def certificate(settings: Settings) -> Finding:
+    """Whether the certificate can be used, and for how long: that of the settings, else the server's own."""
+    # Loads what no other command needs.
+    from tidegate.server.tls import EXPIRES_SOON, first_certificate, tls_of
+
+    given, served = tls_of(settings), kept(settings.data_dir)
+    try:
+        ends_at = given.ends_at if given else first_certificate((served or "").encode()).not_valid_after_utc
+    except ValueError as error:
+        raise SettingInvalid("the certificate in the data directory cannot be read; start the server again") from error
+    left = ends_at - datetime.now(UTC)
+    found = f"good until {ends_at:%Y-%m-%d %H:%M} UTC"
+    if left >= EXPIRES_SOON:
+        return Finding("certificate", Level.GOOD, found)
+    advice = "Renew it, then send the server SIGHUP: it reads the files again, and tasks go on."
+    if left.total_seconds() <= 0:
+        return Finding("certificate", Level.WRONG, f"expired at {ends_at:%Y-%m-%d %H:%M} UTC", advice)
+    return Finding("certificate", Level.COULD_BE_BETTER, f"{found}, {left.days} days", advice)
+
+
+def key_file(path: Path) -> Finding:
+    """Whether the certificate's key is a secret."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SettingInvalid(f"tls_key: {path} cannot be read: {error.strerror}") from error
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        advice = f"chmod 600 {path}, and have the certificate made anew if others were here."
+        return Finding("key file", Level.WRONG, f"{path} can be read or changed by other users", advice)
+    return Finding("key file", Level.GOOD, f"{path} is for its owner" + (" and group" if mode & stat.S_IRGRP else ""))
+
+
+def secured(environment: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """What `--security` looks at besides, by the settings in the environment."""
+    settings = load(environment)
+    yield "listening", lambda: listening(settings)
+    if settings.tls_certificate or settings.tls_key or kept(settings.data_dir):
+        yield "certificate", lambda: certificate(settings)
+    if (key := settings.tls_key) is not None:
+        yield "key file", lambda: key_file(key)
+
+
+def examined(session: Session, environment: Mapping[str, str], *, security: bool = False) -> Iterator[Finding]:
     """Everything, one after another; what cannot be looked at is a finding."""
     looks: dict[str, Callable[[], Finding]] = {
         "data directory": lambda: data_dir(load(environment)),
@@ -139,6 +197,8 @@ def examined(session: Session, environment: Mapping[str, str]) -> Iterator[Findi
     }
     if environment.get("TIDEGATE_SSO_ISSUER"):
         looks["single sign-on"] = lambda: sign_on(load(environment))
+    if security:
+        looks |= dict(secured(environment))
     for name, look in looks.items():
         try:
             yield look()
@@ -164,9 +224,14 @@ def picture(findings: list[Finding]) -> RenderableType:
 def add(app: typer.Typer) -> None:
     """Add the command."""
 
-    def doctor(session: Session) -> None:
+    def doctor(
+        session: Session,
+        security: Annotated[
+            bool, typer.Option("--security", help="Look at TLS too, by the settings in the environment.")
+        ] = False,
+    ) -> None:
         """Look at this machine and its server, and say what to do about what is wrong; exit code 3 if something is."""
-        findings = list(examined(session, os.environ))
+        findings = list(examined(session, os.environ, security=security))
         told: dict[str, Any] = {
             "ok": all(one.level is not Level.WRONG for one in findings),
             "version": tidegate.__version__,

@@ -29,7 +29,7 @@ from tidegate.cli import (
     verify,
     views,
 )
-from tidegate.cli.command import AsJson, Session, Token, Url, Wishes, command
+from tidegate.cli.command import AsJson, Ca, Session, Token, Url, Wishes, command
 from tidegate.errors import EnvironmentLacking
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 refused (nothing was changed), 3 the environment lacks something."
@@ -56,11 +56,12 @@ def before(
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
+    ca: Ca = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Wishes(as_json, url, token)
+    ctx.obj = Wishes(as_json, url, token, ca)
 
 
 views.add(app)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tidegate import settings
 from tidegate.errors import EnvironmentLacking
+from tidegate.model.certificate import kept
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
@@ -19,6 +20,10 @@ class Address:
     url: str
     token: str = field(repr=False)
     """Empty for somebody who has none."""
+    own: str | None = None
+    """The certificate of this machine's server, which alone is trusted then."""
+    ca: Path | None = None
+    """Authorities that are trusted instead of the system's."""
 
     @property
     def local(self) -> bool:
@@ -31,24 +36,39 @@ class Address:
 
 
 def address(
-    environment: Mapping[str, str], url: str | None = None, token: str | None = None, *, unknown: bool = False
+    environment: Mapping[str, str],
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    ca: str | Path | None = None,
+    unknown: bool = False,
 ) -> Address:
     """From what was given, else `TIDEGATE_URL` and `TIDEGATE_TOKEN`, else this machine's server: its address by the
     server's own settings and its token from the file in its data directory. That token is sent to no other machine.
-    For somebody `unknown`, who will log in, there is none. Raises `EnvironmentLacking`, `SettingInvalid`."""
+    For somebody `unknown`, who will log in, there is none.
+
+    Under TLS this machine's server is known by the certificate in its data directory, another by the authorities in
+    the file `ca` or that `TIDEGATE_CA` names, else by the system's. Raises `EnvironmentLacking`, `SettingInvalid`."""
     local = settings.load(environment)
-    named = url or environment.get("TIDEGATE_URL") or f"http://{_bracketed(local.host)}:{local.port}"
+    own = kept(local.data_dir)
+    scheme = "https" if own is not None or local.tls_certificate is not None else "http"
+    named = url or environment.get("TIDEGATE_URL") or f"{scheme}://{_bracketed(local.host)}:{local.port}"
     host = urlsplit(named).hostname
     if urlsplit(named).scheme not in ("http", "https") or not host:
-        raise EnvironmentLacking(f"{named} is not the address of a server; write http://host:port")
+        raise EnvironmentLacking(f"{named} is not the address of a server; write http://host:port or https://host:port")
+    here = host in {*LOCAL_HOSTS, local.host}
+    if not here or ca:
+        own = None
+    ca = None if own is not None else ca or environment.get("TIDEGATE_CA")
+    place = Address(named.rstrip("/"), "", own, Path(ca) if ca else None)
     if unknown:
-        return Address(named.rstrip("/"), "")
+        return place
     known = token or environment.get("TIDEGATE_TOKEN")
     if not known:
-        if host not in {*LOCAL_HOSTS, local.host}:
+        if not here:
             raise EnvironmentLacking(f"no token for {named} was given: set TIDEGATE_TOKEN")
         known = _stored_token(local.data_dir / TOKEN_FILE)
-    return Address(named.rstrip("/"), known)
+    return replace(place, token=known)
 
 
 def _stored_token(path: Path) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import httpx
@@ -31,9 +32,9 @@ from tidegate.client.operating import (
 class AsyncClient(AsyncCalls):
     """See `Client`. Its tasks belong to one event loop."""
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        """Raises `EnvironmentLacking`, `SettingInvalid`."""
-        place = address(os.environ, url, token)
+    def __init__(self, url: str | None = None, token: str | None = None, *, ca: str | Path | None = None) -> None:
+        """As `Client`. Raises `EnvironmentLacking`, `SettingInvalid`."""
+        place = address(os.environ, url, token, ca=ca)
         self.url = place.url
         self._http = httpx.AsyncClient(**options(place))
 

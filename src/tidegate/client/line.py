@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,8 @@ from urllib.parse import quote
 import httpx
 
 from tidegate.client.address import Address
-from tidegate.errors import ServerUnreachable, TidegateError
+from tidegate.client.trust import trusted
+from tidegate.errors import ServerNotTrusted, ServerUnreachable, TidegateError
 from tidegate.model.problem import error_of
 
 PREFIX = "/api/v1/"
@@ -56,6 +58,7 @@ def options(address: Address) -> dict[str, Any]:
         "timeout": httpx.Timeout(ANSWER_DEADLINE_S, connect=CONNECT_DEADLINE_S),
         # A proxy from the environment is for other machines, never for this one.
         "trust_env": not address.local,
+        "verify": trusted(address),
     }
 
 
@@ -81,12 +84,21 @@ def refusal(url: str, answer: httpx.Response) -> TidegateError:
     return error_of(said)
 
 
-def unreachable(url: str, error: httpx.HTTPError) -> ServerUnreachable:
+def unreachable(url: str, error: httpx.HTTPError) -> ServerUnreachable | ServerNotTrusted:
     """What became of a request that was not answered."""
     if isinstance(error, httpx.TimeoutException):
         return ServerUnreachable(f"{url} did not answer in time")
+    if isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
+        return ServerUnreachable(f"{url} ended the connection; if it speaks TLS, its address begins with https://")
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ServerNotTrusted(f"{url}: {cause.verify_message}")
+        if isinstance(cause, ssl.SSLError):
+            why = (cause.reason or "it speaks another protocol").replace("_", " ").lower()
+            return ServerUnreachable(
+                f"{url}: no TLS came about ({why}); if it speaks none, its address begins with http://"
+            )
         if isinstance(cause, OSError) and cause.strerror:
             return ServerUnreachable(f"{url}: {cause.strerror}")
         cause = cause.__cause__ or cause.__context__

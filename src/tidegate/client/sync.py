@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import httpx
@@ -32,9 +33,10 @@ class Client(Calls):
     `TIDEGATE_URL` and `TIDEGATE_TOKEN` name, else this machine's. What is refused raises an error of `tidegate.errors`
     with its code, detail and advice. Threads may share one."""
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        """Raises `EnvironmentLacking`, `SettingInvalid`."""
-        self._open(address(os.environ, url, token))
+    def __init__(self, url: str | None = None, token: str | None = None, *, ca: str | Path | None = None) -> None:
+        """`ca` is a file of authorities to verify the server by (or `TIDEGATE_CA`), instead of the system's. Raises
+        `EnvironmentLacking`, `SettingInvalid`."""
+        self._open(address(os.environ, url, token, ca=ca))
 
     def _open(self, place: Address) -> None:
         self.url = place.url

@@ -131,6 +131,11 @@ class ServerUnreachable(TidegateError):
     advice = "Start it with `tidegate server`, or name its address with --url or TIDEGATE_URL."
 
 
+class ServerNotTrusted(TidegateError):
+    code, status, title = "server.not_trusted", 502, "The server's certificate cannot be verified"
+    advice = "Give its authority's certificate, or its own, with --ca or TIDEGATE_CA; else somebody may be in between."
+
+
 class EnvironmentLacking(TidegateError):
     code, status, title = "environment.lacking", 500, "This machine lacks something the command needs"
     advice = "Provide what is named and run the command again."

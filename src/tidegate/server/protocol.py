@@ -1,4 +1,5 @@
-"""HTTP/1.1 as the server speaks it: httptools reads it, on uvloop, and the head of a request has a size and a deadline.
+"""HTTP/1.1 as the server speaks it, plain or under TLS: httptools reads it, on uvloop, and the head of a request has a
+size and a deadline, and so has what comes before it under TLS.
 
 Neither httptools nor uvicorn bounds a head: without this, whoever reaches the port could have the server keep what
 never ends, or hold its connections for nothing.
@@ -7,17 +8,22 @@ never ends, or hold its connections for nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidegate.server.live import WORD_BYTES_MAX
+from tidegate.server.tls import HSTS, Tls
 
 HEAD_MAX_BYTES: Final = 32 << 10
 HEAD_DEADLINE_S: Final = 20.0
 KEEP_ALIVE_S: Final = 20
+GOODBYE_DEADLINE_S: Final = 1.0
+"""Under TLS the other side is to say that it has ended as well; one that does not is not waited for."""
 CONNECTIONS_MAX: Final = 4_000
 """A worker holds one or two, an open page of the console as many."""
 
@@ -81,12 +87,38 @@ class BoundedHeads(HttpToolsProtocol):
             self._deadline = None
 
 
-def configured(app: ASGIApp, *, connections_max: int = CONNECTIONS_MAX, **named: Any) -> uvicorn.Config:
+class Loop(uvloop.Loop):
+    """Gives handshakes the deadline of a head: before their end nothing of HTTP is there that could have one."""
+
+    async def create_server(self, *given: Any, ssl: Any = None, **named: Any) -> Any:
+        if ssl is not None:
+            named |= {"ssl_handshake_timeout": HEAD_DEADLINE_S, "ssl_shutdown_timeout": GOODBYE_DEADLINE_S}
+        return await super().create_server(*given, ssl=ssl, **named)
+
+
+class Serving(uvicorn.Config):
+    """uvicorn's, with handshakes of our own making."""
+
+    def __init__(self, app: ASGIApp, *, tls: Tls | None, **named: Any) -> None:
+        super().__init__(app, headers=[HSTS] if tls else None, **named)
+        self._tls = tls
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self._tls.context if self._tls else None
+
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        return Loop
+
+
+def configured(
+    app: ASGIApp, *, tls: Tls | None = None, connections_max: int = CONNECTIONS_MAX, **named: Any
+) -> uvicorn.Config:
     """How uvicorn serves the application; `named` is what else it is told."""
-    return uvicorn.Config(
+    return Serving(
         app,
+        tls=tls,
         http=BoundedHeads,
-        loop="uvloop",
         ws="websockets-sansio",
         ws_max_size=WORD_BYTES_MAX,
         log_config=None,

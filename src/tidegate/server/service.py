@@ -5,6 +5,7 @@ Ending the server ends no worker: they go on syncing and are adopted by the next
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import resource
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -38,6 +40,7 @@ from tidegate.server.protocol import CONNECTIONS_MAX, configured
 from tidegate.server.reach import networks_of, proxies_of
 from tidegate.server.reconcile import Reconciler
 from tidegate.server.signonconfig import config_of
+from tidegate.server.tls import Tls, publish, renew, tls_of
 from tidegate.settings import Settings
 from tidegate.store import runs
 from tidegate.store.opening import open_store
@@ -72,11 +75,12 @@ class Listening:
     """Whether the command line on this machine will be refused, as this machine is in none of the networks allowed."""
 
 
-def url_of(bound: socket.socket) -> str:
+def url_of(bound: socket.socket, *, tls: bool = False) -> str:
     """Where a listening socket is reached from this machine."""
+    scheme = "https" if tls else "http"
     host, port = bound.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where a wildcard is reached
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -137,7 +141,7 @@ def sole(data_dir: Path) -> Iterator[Callable[[str], None]]:
 class Machinery:
     """The store and what drives it. Raises on construction what `open_store` raises, and `SettingInvalid`."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings, url: str, *, tls: bool) -> None:
         folders = Folders(str(settings.data_dir), listed_folders(settings.file_folders))
         outbound = Outbound(allowed_networks(settings.outbound_allow))
         sign_on = config_of(settings)
@@ -153,11 +157,14 @@ class Machinery:
         self.control = Control(
             self._store, preflight, limits=limits(settings), outbound=outbound, folders=folders, sign_on=sign_on
         )
+        handed_on: dict[str, str] = {"TIDEGATE_DECODE": settings.decode, "TIDEGATE_LOG_LEVEL": settings.log_level}
+        if tls and settings.worker_url is None:
+            handed_on["TIDEGATE_WORKER_TRUSTS"] = str(settings.data_dir)
         self._engine = LocalEngine(
             settings.worker_url or url,
             settings.data_dir,
             noticed=self._noticed,
-            handed_on={"TIDEGATE_DECODE": settings.decode, "TIDEGATE_LOG_LEVEL": settings.log_level},
+            handed_on=handed_on,
             warm=True,
         )
         self._reconciler = Reconciler(self.control, self._engine)
@@ -236,8 +243,9 @@ def limits(settings: Settings) -> Limits:
 
 
 def serve(settings: Settings, announce: Callable[[Listening], None], farewell: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `announce` is called once requests are answered, `farewell` at the end with the
-    number of workers that keep running; the process ends within `END_DEADLINE_S` of the signal.
+    """Serve until SIGTERM or SIGINT; SIGHUP has the certificate read again. `announce` is called once requests are
+    answered, `farewell` at the end with the number of workers that keep running; the process ends within
+    `END_DEADLINE_S` of the signal.
 
     Before anything was started it raises `PortTaken`, `AlreadyRunning`, `EnvironmentLacking`, `SettingInvalid`,
     `SecretKeyWrong`, `StoreUnavailable`.
@@ -245,13 +253,15 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
     configure(settings.log_level, flood=Flood(burst=LINES_BURST, per_s=LINES_PER_S))
     allow_from, proxies = networks_of("allow_from", settings.allow_from), proxies_of(settings.trusted_proxies)
     shut_out = bool(allow_from) and not holds(allow_from, LOOPBACK)
+    tls = tls_of(settings)
     faultpoint.arm_from_environment()
     # The folder first: that another server has it says more than that the port is taken, which it then is as well.
     with sole(settings.data_dir) as reached_at, listen(settings.host, settings.port) as bound:
-        url = url_of(bound)
+        url = url_of(bound, tls=tls is not None)
         reached_at(url)
+        publish(tls, settings.data_dir)
         log.info("server.decodes", how=str(which(settings.decode)))
-        machinery = Machinery(settings, url)
+        machinery = Machinery(settings, url, tls=tls is not None)
         try:
             token = machinery.control.first_token(lambda fresh: keep_token(settings.data_dir, fresh))
             code = machinery.control.first_code() if token is not None else None
@@ -271,7 +281,10 @@ def serve(settings: Settings, announce: Callable[[Listening], None], farewell: C
                 os._exit(0)
 
             app = build(machinery.control, allow_from=allow_from)
-            _Http(app, started, cut_off, machinery.control.journal.release, proxies).run(sockets=[bound])
+            http = _Http(app, started, cut_off, machinery.control.journal.release, proxies, tls)
+            if tls is not None:
+                http.on_hangup = partial(renew, tls, settings.data_dir)
+            http.run(sockets=[bound])
             farewell(machinery.working())
         finally:
             machinery.close()
@@ -281,6 +294,9 @@ class _Http(uvicorn.Server):
     """uvicorn with signals of our own: the first one ends it, and `cut_off` is called if that takes too long.
     `leaving` is called before requests under way are waited for. Of `proxies` it is taken for whom they ask."""
 
+    on_hangup: Callable[[], None] | None = None
+    """Called on SIGHUP, between requests; without it that ends the process as ever."""
+
     def __init__(
         self,
         app: FastAPI,
@@ -288,10 +304,12 @@ class _Http(uvicorn.Server):
         cut_off: Callable[[], None],
         leaving: Callable[[], None],
         proxies: list[str],
+        tls: Tls | None,
     ) -> None:
         super().__init__(
             configured(
                 app,
+                tls=tls,
                 connections_max=connections_max(),
                 proxy_headers=bool(proxies),
                 forwarded_allow_ips=proxies,
@@ -324,6 +342,13 @@ class _Http(uvicorn.Server):
                 timer.start()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        if (on_hangup := self.on_hangup) is not None:
+            loop = asyncio.get_running_loop()
+
+            def hang_up(number: int, frame: object) -> None:
+                loop.call_soon_threadsafe(on_hangup)
+
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
         try:
             yield
         finally:

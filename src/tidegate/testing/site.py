@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tidegate.faultpoint import VARIABLE
+from tidegate.model.certificate import pinned
 from tidegate.model.process import started
 from tidegate.testing.servers import free_port
 
@@ -58,15 +59,18 @@ class Site:
     """`tidegate server` on a folder of its own; killed and started again at will."""
 
     def __init__(self, folder: Path, *, faults: Path | None = None, **settings: str) -> None:
-        """`settings` are flags of `tidegate server`; with a folder of `faults` server and workers are armed."""
+        """`settings` are flags of `tidegate server`; with a folder of `faults` server and workers are armed. With a
+        certificate among them the site is asked by TLS, and that certificate is believed."""
         self.folder = folder
         self.faults = faults
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        own = Path(settings["tls-certificate"]).read_text() if "tls-certificate" in settings else None
+        self.url = f"{'https' if own else 'http'}://127.0.0.1:{self.port}"
+        self.trusts = pinned(own) if own else NO_TLS
         self.settings = {"heartbeat-s": "0.1", "reconcile-interval-s": "0.1", "default-group-units": "20"} | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.client: httpx.Client | None = None
-        self._probe = httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=NO_TLS)
+        self._probe = httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=self.trusts)
         self._others: set[int] = set()
         """Processes that are none of this site's workers: they are not looked at again."""
 
@@ -91,7 +95,11 @@ class Site:
             # One for all servers to come: closing it would leave those hanging who wait for an answer.
             token = (self.folder / "admin.token").read_text().strip()
             self.client = httpx.Client(
-                base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+                base_url=f"{self.url}/api/v1",
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=60,
+                trust_env=False,
+                verify=self.trusts,
             )
         return self
 

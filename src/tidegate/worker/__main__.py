@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from tidegate import faultpoint, logs
 from tidegate.worker.agent import Agent
@@ -22,7 +23,8 @@ def main() -> int:
     faultpoint.arm_from_environment()
     token = os.environ.pop("TIDEGATE_WORKER_TOKEN")
     logs.conceal([token])
-    link = Link(os.environ.pop("TIDEGATE_WORKER_URL"), token)
+    trusts = os.environ.pop("TIDEGATE_WORKER_TRUSTS", None)
+    link = Link(os.environ.pop("TIDEGATE_WORKER_URL"), token, Path(trusts) if trusts else None)
     shipper = Shipper(link)
     logs.hand_to(shipper.take)
     agent = Agent(link, shipper)

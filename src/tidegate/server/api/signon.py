@@ -76,7 +76,7 @@ def begin_sign_on(
         path=FLOW_PATH,
         httponly=True,
         samesite="lax",  # the provider sends the browser back, which is from another site
-        secure=provider.config.secure,
+        secure=provider.config.secure or request.url.scheme == "https",
     )
     return response
 
@@ -96,7 +96,8 @@ def finish_sign_on(request: Request, control: Door) -> RedirectResponse:
         return _sent_back(request, error)
     told["actor"], told["credential"] = session.actor, SIGN_ON
     response = RedirectResponse(next_page, status_code=303)
-    set_session(response, cookie, provider.config.lasts_s, secure=provider.config.secure)
+    secure = provider.config.secure or request.url.scheme == "https"
+    set_session(response, cookie, provider.config.lasts_s, secure=secure)
     response.delete_cookie(FLOW_COOKIE, path=FLOW_PATH, httponly=True, samesite="lax")
     return response
 

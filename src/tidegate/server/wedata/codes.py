@@ -148,6 +148,7 @@ CODES: Final[Mapping[str, str]] = {
     "store.full": UNAVAILABLE,
     "store.key_wrong": INTERNAL,
     "server.unreachable": UNAVAILABLE,
+    "server.not_trusted": UNAVAILABLE,
     "environment.lacking": INTERNAL,
     "environment.setting_invalid": INTERNAL,
     "environment.port_taken": INTERNAL,

@@ -189,7 +189,7 @@ def ended(pid: int) -> bool:
     """Whether the process is gone, or only waits to be buried."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it is read
         return True
 
 

@@ -57,6 +57,22 @@ SABOTEURS = (
         (POINTS,),
     ),
     Saboteur(
+        "left_out_is_null",
+        "the readable decoder takes a large value that the log left out for NULL",
+        "decode/rowscan.py",
+        "            add(UNCHANGED)\n",
+        "            add(None)\n",
+        ("tests/decode/test_twins.py", "tests/decode/test_recorded.py"),
+    ),
+    Saboteur(
+        "ends_where_it_likes",
+        "the readable decoder believes a row that does not end with its message",
+        "decode/rowscan.py",
+        "    return found if at == end else None\n",
+        "    return found\n",
+        ("tests/decode/test_twins.py", "tests/decode/test_corpus.py"),
+    ),
+    Saboteur(
         "start_not_stored",
         "the copy begins before the target knows where the log does",
         "engine/opening.py",

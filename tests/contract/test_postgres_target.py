@@ -613,7 +613,7 @@ def test_a_server_that_commits_without_waiting_is_made_to_wait(config: PostgresC
 def test_batches_of_ever_new_shapes_do_not_pile_up_temporary_tables(
     run: PostgresTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.targets.postgres.apply._MOST_STAGES", 2)
+    monkeypatch.setattr("tidegate.targets.postgres.stages._MOST", 2)
     shapes = [("id",), ("id", "note"), ("id", "doc"), ("id", "note", "doc"), ("doc", "id")]
     for names in shapes * 2:
         run.write([Net(orders(), patches=[batch(names, tuple("1" for _ in names))])], Progress("2"))

@@ -79,7 +79,9 @@ def loaded(
     with connection.cursor() as cursor:
         forms = forms_of(cursor, table)
         assert forms.keys() == {"n", "v"}
-        sent, taken = Sending().send(cursor, table, batch.schema.names, [batch], forms if binary else None)
+        sending, names = Sending(), batch.schema.names
+        pieces = sending.begin(names, [batch], forms if binary else None)
+        sent, taken = sending.send(cursor, table, names, pieces)
     assert sent == taken == len(texts)
 
 
@@ -186,7 +188,9 @@ def test_rows_that_the_server_must_read_go_as_texts_between_others(connection: p
     ]
     with connection.cursor() as cursor:
         sending = Sending()
-        assert sending.send(cursor, "mixed", ["n", "day", "due"], batches, forms_of(cursor, "mixed")) == (5, 5)
+        names = ["n", "day", "due"]
+        pieces = sending.begin(names, batches, forms_of(cursor, "mixed"))
+        assert sending.send(cursor, "mixed", names, pieces) == (5, 5)
     found = connection.execute("select day::text, due::text from mixed order by n").fetchall()
     assert found == [(day, "1.2346") for day in days]
 

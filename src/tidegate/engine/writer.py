@@ -54,8 +54,7 @@ class Writer:
         self._begun_us: int | None = None
         """When the source committed the transaction of which only a part is here yet."""
         self._bytes = 0
-        self._written_at = 0.0
-        self._write_s = 0.0
+        self._write_began = self._write_s = 0.0
         self._held_since = 0.0
         self._idle_since: float | None = None
 
@@ -107,9 +106,10 @@ class Writer:
         return self.batch.changes >= self._target.batch.rows or self._bytes >= BATCH_BYTES_MAX
 
     def due_in_s(self) -> float:
-        """When a batch that is not full wants to be written; the target says how often it likes that."""
+        """When a batch that is not full wants to be written, seen from the begin of the last write; the target says how
+        often it likes that."""
         interval_s = min(self._target.batch.interval_s, max(INTERVAL_MIN_S, self._write_s / WRITING_SHARE))
-        return max(0.0, self._written_at + interval_s - time.monotonic())
+        return max(0.0, self._write_began + interval_s - time.monotonic())
 
     def oldest_waiting_us(self) -> int | None:
         return self._committed[0] if self._committed else self._begun_us
@@ -129,8 +129,7 @@ class Writer:
         began = time.monotonic()
         steps = batch.steps()
         self.write(steps, self.reached, entries)
-        self._written_at = time.monotonic()
-        self._write_s = self._written_at - began
+        self._write_began, self._write_s = began, time.monotonic() - began
         self._gauges.written(committed)
         self._arrived()
         self._gauges.batch(batch.counts, _sizes(steps), batch.changes)

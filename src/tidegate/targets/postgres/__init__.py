@@ -55,7 +55,7 @@ class PostgresTarget(Target):
     Config = PostgresConfig
     delivery = Delivery.EXACTLY_ONCE
     modes = (WriteMode.APPEND, WriteMode.UPSERT)
-    batch = BatchShape(rows=50_000, interval_s=0.2)
+    batch = BatchShape(rows=40_000, interval_s=0.2)
 
     config: PostgresConfig
 

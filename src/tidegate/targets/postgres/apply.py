@@ -3,8 +3,8 @@ that a few statements then merge. Nothing here begins or ends a transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, TypeGuard
 
@@ -18,9 +18,8 @@ from tidegate.connect.target import Append, Clear, KeyRange, Net, Step, TargetTa
 from tidegate.errors import TargetMisfit, TargetRowMissing, TargetTableMissing, TargetValueRefused
 from tidegate.targets.postgres.catalog import ExistingTable, existing, same_bytes
 from tidegate.targets.postgres.order import in_order
-from tidegate.targets.postgres.sending import BINARY_ROWS_MIN, Forms, Sending, forms_of
-
-_MOST_STAGES = 1000
+from tidegate.targets.postgres.sending import BINARY_ROWS_MIN, Piece, Sending, forms_of
+from tidegate.targets.postgres.stages import Stages
 
 
 class CopyFailed(Exception):
@@ -34,33 +33,13 @@ class CopyFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    name: str
-    forms: Forms | None
+class Flow:
+    """Rows on their way into a table or a stage."""
 
-
-@dataclass(slots=True)
-class Stages:
-    """The temporary tables of one connection: made once per shape, emptied by every commit."""
-
-    names: dict[tuple[str, ...], Stage] = field(default_factory=dict)
-    unsure: list[tuple[str, ...]] = field(default_factory=list)
-    """Made in the open transaction; a rollback takes them away again."""
-    filled: set[str] = field(default_factory=set)
-    made: int = 0
-
-    def committed(self) -> None:
-        self.unsure.clear()
-        self.filled.clear()
-
-    def rolled_back(self) -> None:
-        for shape in self.unsure:
-            self.names.pop(shape, None)
-        self.committed()
-
-    def forget(self) -> None:
-        self.names.clear()
-        self.committed()
+    table: TargetTable
+    into: str
+    names: Sequence[str]
+    pieces: Iterator[Piece]
 
 
 class Applier:
@@ -68,8 +47,8 @@ class Applier:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
-        self._stages = Stages()
         self._sending = Sending()
+        self._stages = Stages(typed=self._sending.binary)
         self._tables: dict[tuple[str, str], ExistingTable] = {}
         self._crossed: set[tuple[str, str]] = set()
         """Tables in which rows stood in each other's way when they came by several statements."""
@@ -84,20 +63,19 @@ class Applier:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are so many stages that it is time to start anew."""
-        return len(self._stages.names) > _MOST_STAGES
+        """Whether it is time to start anew."""
+        return self._stages.crowded
 
     def refresh(self, cursor: psycopg.Cursor[Any]) -> None:
         """Forget what was learned of tables, and the stages made like them."""
         self._tables.clear()
-        if self._stages.names:
-            cursor.execute("DISCARD TEMP")
-            self._stages.forget()
+        self._stages.discard(cursor)
 
     def committed(self) -> None:
         self._stages.committed()
 
     def rolled_back(self) -> None:
+        self._sending.stop()
         self._stages.rolled_back()
         self._tables.clear()
 
@@ -140,7 +118,7 @@ class Applier:
             self._pass(cursor, step.table, step.blocks, step.blocks_rows)
         rows = (batch for batch in step.rows if batch.num_rows)
         for _, alike in groupby(rows, key=lambda batch: tuple(batch.schema.names)):
-            self._copy_straight(cursor, step.table, alike)
+            self._send(cursor, self._straight(cursor, step.table, alike))
         if step.last:
             self._add_key(cursor, step.table)
 
@@ -159,9 +137,7 @@ class Applier:
             raise CopyFailed(table, names, error) from error
         _all_taken(table, cursor.rowcount, rows)
 
-    def _copy_straight(
-        self, cursor: psycopg.Cursor[Any], table: TargetTable, batches: Iterable[pa.RecordBatch]
-    ) -> None:
+    def _straight(self, cursor: psycopg.Cursor[Any], table: TargetTable, batches: Iterable[pa.RecordBatch]) -> Flow:
         """Into the table itself, whose columns may have been changed since anybody looked."""
         into = quoted(table.schema, table.name)
         batches = iter(batches)
@@ -170,23 +146,17 @@ class Applier:
         if self._sending.binary and first.num_rows >= BINARY_ROWS_MIN:
             _hold(cursor, into)  # I6: other types would read the bytes as other values
             forms = forms_of(cursor, into)
-        self._copy(cursor, table, into, first.schema.names, chain((first,), batches), forms)
+        names = first.schema.names
+        return Flow(table, into, names, self._sending.begin(names, chain((first,), batches), forms))
 
-    def _copy(
-        self,
-        cursor: psycopg.Cursor[Any],
-        table: TargetTable,
-        into: str,
-        names: Sequence[str],
-        batches: Iterable[pa.RecordBatch],
-        forms: Forms | None,
-    ) -> None:
-        """COPY batches of these columns into `into`: all of them, or it raises."""
+    def _send(self, cursor: psycopg.Cursor[Any], flow: Flow) -> str:
+        """COPY all of its rows into its table, or raise; the table."""
         try:
-            sent, taken = self._sending.send(cursor, into, names, batches, forms)
+            sent, taken = self._sending.send(cursor, flow.into, flow.names, flow.pieces)
         except psycopg.Error as error:
-            raise CopyFailed(table, names, error) from error
-        _all_taken(table, taken, sent)
+            raise CopyFailed(flow.table, flow.names, error) from error
+        _all_taken(flow.table, taken, sent)
+        return flow.into
 
     # --- the net change of upsert ---
 
@@ -194,24 +164,31 @@ class Applier:
         table, key = step.table, step.table.source.key
         self._add_key(cursor, table)  # rows are found by it from now on
         moved = [self._read_moved(cursor, table, rows) for rows in together(step.moved)]
-        if _has_rows(step.deletes):
-            stage = self._stage_ordered(cursor, table, [step.deletes], place="deletes")
-            into = quoted(table.schema, table.name)
+        direct = (table.schema, table.name) not in self._crossed
+        whole = [step.puts] if direct and _has_rows(step.puts) else [] if direct else step.whole
+        patches = [patch for patch in step.patches if _has_rows(patch)]
+        # Begun before the first is sent: rows are put into their form while the server works on those before.
+        deletes = self._ordered(cursor, table, [step.deletes], place="deletes") if _has_rows(step.deletes) else None
+        puts = self._ordered(cursor, table, whole, place="puts") if whole else None
+        inserts = self._inserts(cursor, step) if direct and not patches else None
+        if deletes is not None:
+            stage, into = self._send(cursor, deletes), quoted(table.schema, table.name)
             cursor.execute(f"DELETE FROM {into} AS t USING {stage} AS s WHERE {_same(key)}")
         for stage, names, count in moved:
             self._put(cursor, table, stage, names, count)
-        direct = (table.schema, table.name) not in self._crossed
-        whole = [step.puts] if direct and _has_rows(step.puts) else [] if direct else step.whole
-        if whole:
-            stage = self._stage_ordered(cursor, table, whole, place="puts")
-            names, count = whole[0].schema.names, sum(rows.num_rows for rows in whole)
-            if not (direct and self._update(cursor, table, stage, names) == count):
-                self._put(cursor, table, stage, names, count)
-        for patch in step.patches:
-            if _has_rows(patch):
-                self._patch(cursor, table, patch)
-        if direct and _has_rows(step.inserts):
-            self._copy_straight(cursor, table, [step.inserts])
+        if puts is not None:
+            stage, count = self._send(cursor, puts), sum(rows.num_rows for rows in whole)
+            if not (direct and self._update(cursor, table, stage, puts.names) == count):
+                self._put(cursor, table, stage, puts.names, count)
+        for patch in patches:
+            self._patch(cursor, table, patch)
+        if direct and patches:
+            inserts = self._inserts(cursor, step)
+        if inserts is not None:
+            self._send(cursor, inserts)
+
+    def _inserts(self, cursor: psycopg.Cursor[Any], step: Net) -> Flow | None:
+        return self._straight(cursor, step.table, [step.inserts]) if _has_rows(step.inserts) else None
 
     def _update(self, cursor: psycopg.Cursor[Any], table: TargetTable, stage: str, names: Sequence[str]) -> int:
         """Replace the rows that are there; how many those were."""
@@ -239,7 +216,7 @@ class Applier:
     def _patch(self, cursor: psycopg.Cursor[Any], table: TargetTable, patch: pa.RecordBatch) -> None:
         key = table.source.key
         into = quoted(table.schema, table.name)
-        stage = self._stage_ordered(cursor, table, [patch], place="patches")
+        stage = self._send(cursor, self._ordered(cursor, table, [patch], place="patches"))
         if set(patch.schema.names) - set(key):
             there = self._update(cursor, table, stage, patch.schema.names)
         else:
@@ -252,8 +229,9 @@ class Applier:
         """Whole rows in a stage, put together from those given and the values the rows they came from still have."""
         key, names = table.source.key, [*moved.given, *moved.taken]
         renamed = dict(zip(moved.origin, key, strict=True))
-        source = self._stage(cursor, table, [moved.rows], moved.rows.schema.names, place="moved", renamed=renamed)
-        whole = self._stage(cursor, table, [], names, place="whole")
+        given = self._staged(cursor, table, [moved.rows], moved.rows.schema.names, place="moved", renamed=renamed)
+        source = self._send(cursor, given)
+        whole = self._stages.empty(cursor, table, names, place="whole").name
         read = [*(f"s.{quote(name)}" for name in moved.given), *(f"t.{quote(name)}" for name in moved.taken)]
         same = " AND ".join(f"t.{quote(k)} = s.{quote(o)}" for o, k in renamed.items())
         cursor.execute(
@@ -280,22 +258,22 @@ class Applier:
         self._add_key(cursor, table)
         where = [] if ranges is None else [_in_ranges(table, found, ranges)]
         if _has_rows(step.keep):
-            stage = self._stage(cursor, table, [step.keep], step.keep.schema.names, place="keep")
+            stage = self._send(cursor, self._staged(cursor, table, [step.keep], step.keep.schema.names, place="keep"))
             where.append(sql.SQL(f"NOT EXISTS (SELECT FROM {stage} AS s WHERE {_same(table.source.key)})"))
         condition = sql.SQL(" AND ").join(where) if where else sql.SQL("true")
         cursor.execute(sql.SQL(f"DELETE FROM {into} AS t WHERE ") + condition)
 
     # --- staging ---
 
-    def _stage_ordered(
+    def _ordered(
         self, cursor: psycopg.Cursor[Any], table: TargetTable, batches: Sequence[pa.RecordBatch], *, place: str
-    ) -> str:
-        """The rows of each batch by the table's key."""
+    ) -> Flow:
+        """As `_staged`, the rows of each batch by the table's key."""
         key = [table.source.column(name) for name in table.source.key]
         pieces = (piece for batch in batches for piece in in_order(batch, key))
-        return self._stage(cursor, table, pieces, batches[0].schema.names, place=place)
+        return self._staged(cursor, table, pieces, batches[0].schema.names, place=place)
 
-    def _stage(
+    def _staged(
         self,
         cursor: psycopg.Cursor[Any],
         table: TargetTable,
@@ -304,27 +282,10 @@ class Applier:
         *,
         place: str,
         renamed: dict[str, str] | None = None,
-    ) -> str:
-        """A temporary table that holds the batches, in columns of the target's types; `renamed` are columns that take
-        the type of another. `place` keeps apart what one step needs at the same time."""
-        shape = (table.schema, table.name, place, *names)
-        stage = self._stages.names.get(shape)
-        if stage is None:
-            columns = ", ".join(f"{quote((renamed or {}).get(name, name))} AS {quote(name)}" for name in names)
-            stage = self._made(cursor, f"SELECT {columns} FROM {quoted(table.schema, table.name)}")
-            self._stages.names[shape] = stage
-            self._stages.unsure.append(shape)
-        elif stage.name in self._stages.filled:
-            cursor.execute(f"DELETE FROM {stage.name}")
-        self._stages.filled.add(stage.name)
-        self._copy(cursor, table, stage.name, names, batches, stage.forms)
-        return stage.name
-
-    def _made(self, cursor: psycopg.Cursor[Any], like: str) -> Stage:
-        self._stages.made += 1
-        name = f"tidegate_{self._stages.made}"
-        cursor.execute(f"CREATE TEMPORARY TABLE {name} ON COMMIT DELETE ROWS AS {like} WITH NO DATA")
-        return Stage(f"pg_temp.{name}", forms_of(cursor, f"pg_temp.{name}") if self._sending.binary else None)
+    ) -> Flow:
+        """Into a stage."""
+        stage = self._stages.empty(cursor, table, names, place=place, renamed=renamed)
+        return Flow(table, stage.name, names, self._sending.begin(names, batches, stage.forms))
 
 
 def _hold(cursor: psycopg.Cursor[Any], into: str) -> None:

@@ -14,11 +14,13 @@ from pyarrow import csv
 from tidegate.connect.postgres import quote
 from tidegate.decode.choice import which
 from tidegate.decode.copying import HEADER, TRAILER, Copying, Form
+from tidegate.targets.postgres.ahead import Ahead
 
 BINARY_ROWS_MIN = 200
 """For fewer rows it is not worth asking which types the columns have."""
 
 _PIECE_BYTES = 1 << 20
+_PIECES_AHEAD = 4
 
 _CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 """NULL is nothing at all, every value is quoted: so an empty text, a line break or `\\.` can only be a value."""
@@ -60,6 +62,17 @@ class Sending:
 
     def __init__(self) -> None:
         self._copying = Copying() if which().native else None
+        self._ahead: Ahead[Piece] = Ahead(_PIECES_AHEAD, "copy-encoder")
+
+    def begin(self, names: Sequence[str], batches: Iterable[pa.RecordBatch], forms: Forms | None) -> Iterator[Piece]:
+        """Rows of these columns in COPY's form, made while others are sent; what is begun is to be sent in this order,
+        or to be `stop`ped."""
+        known = [forms[name] for name in names] if forms is not None and forms.keys() >= set(names) else None
+        return self._ahead.begin(piece for batch in batches for piece in self._pieces(batch, known))
+
+    def stop(self) -> None:
+        """What was begun is not sent any more."""
+        self._ahead.stop()
 
     @property
     def binary(self) -> bool:
@@ -71,14 +84,11 @@ class Sending:
         cursor: psycopg.Cursor[Any],
         into: str,
         names: Sequence[str],
-        batches: Iterable[pa.RecordBatch],
-        forms: Forms | None,
+        pieces: Iterator[Piece],
     ) -> tuple[int, int]:
-        """COPY batches of these columns into the table; returns how many rows it was given, and how many it took."""
+        """COPY rows of these columns into the table; returns how many rows it was given, and how many it took."""
         sent = taken = 0
         listed = ", ".join(quote(name) for name in names)
-        known = [forms[name] for name in names] if forms is not None and forms.keys() >= set(names) else None
-        pieces = (piece for batch in batches for piece in self._pieces(batch, known))
         for binary, alike in groupby(pieces, key=lambda piece: piece.binary):
             with cursor.copy(f"COPY {into} ({listed}) FROM STDIN (FORMAT {'binary' if binary else 'csv'})") as copy:
                 if binary:

@@ -23,9 +23,6 @@ from tidegate.model.process import started
 from tidegate.server.nursery import Nursery
 
 PREFIX = "TIDEGATE_"
-ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Of a worker, unless the server's own environment names another. Arrow's usual one holds memory in pieces of two
-megabytes, of which there are more and more: in an hour of `make soak` another 8 MB, and beside DuckDB 60 to and fro."""
 LOGS_KEPT = 20
 """Of each run: the output of its last workers. One that is restarted for weeks must not fill the disk."""
 
@@ -88,8 +85,9 @@ class LocalEngine:
         self._noticed = noticed
         inherited = os.environ if environment is None else environment
         # The server's own settings, its secret key among them, are none of the workers' business (I8).
-        passed_on = {n: value for n, value in inherited.items() if not n.startswith(PREFIX) or n == VARIABLE}
-        self._environment = ALLOCATOR | passed_on | dict(handed_on or {})
+        self._environment = {
+            name: value for name, value in inherited.items() if not name.startswith(PREFIX) or name == VARIABLE
+        } | dict(handed_on or {})
         self._command = list(command)
         self._warm = warm
         self._nursery: Nursery | None = None

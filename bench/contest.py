@@ -19,6 +19,7 @@ from ground import RUN, SLOT, STEADY_CHANGES, Ground, cpu_s
 from workloads import Workload
 
 from tidegate.connect.capability import ReadMode
+from tidegate.server.local_engine import ALLOCATOR
 
 FOLLOW = Path(__file__).parent / "follow.py"
 
@@ -63,7 +64,7 @@ def following(
         "target": target or ground.target.config("dst"),
         "read": str(read),
     }
-    environment = os.environ | ({"TIDEGATE_DECODE": decoder} if decoder else {})
+    environment = ALLOCATOR | os.environ | ({"TIDEGATE_DECODE": decoder} if decoder else {})
     pipe = subprocess.PIPE
     command = [sys.executable, FOLLOW, json.dumps(given)]
     worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)

@@ -87,6 +87,16 @@ def test_a_worker_gets_its_address_and_token_what_is_handed_on_and_none_of_the_s
     )
 
 
+@pytest.mark.parametrize(("given", "used"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")])
+def test_a_worker_has_the_allocator_that_gives_memory_back_unless_told_otherwise(
+    office: Office, given: dict[str, str], used: str
+) -> None:
+    show = "import pyarrow as pa; print(pa.default_memory_pool().backend_name)"
+    office.start(office.engine([sys.executable, "-c", show], **given))
+    office.noticed.get(timeout=DEADLINE_S)
+    assert office.log().strip() == used
+
+
 def test_its_output_is_kept_for_its_owner_only(office: Office) -> None:
     engine = office.engine([sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr)"])
     office.start(engine)

@@ -30,6 +30,7 @@ from tidegate.testing.ledger import Load, Verdict, Workload
 CHUNK_ROWS = 150
 ROUND_S = 120.0
 JOIN_DEADLINE_S = 150.0
+SLOWEST_TOLD = 8
 # How often each kind comes, relative to the others.
 WEIGHTS: Mapping[str, float] = {
     "kill": 25,
@@ -154,6 +155,7 @@ class Result:
             "notes": (self.verdict.notes + self.notes)[:50],
             "noticed_s": _spread(self.tally.noticed_s),
             "resumed_s": _spread(self.tally.resumed_s),
+            "slowest_to_resume": sorted(self.tally.slow, reverse=True)[:SLOWEST_TOLD],
             "recovered_s": _spread(self.tally.recovered_s),
             "settled_s": _spread(self.settle_s),
             "points": dict(sorted(self.tally.points.items())),

@@ -59,6 +59,8 @@ class Tally:
     """From a worker's death until another one of the run has begun, where nothing else happened meanwhile."""
     resumed_s: list[float] = field(default_factory=list)
     """From then until it wrote."""
+    slow: list[tuple[float, str]] = field(default_factory=list)
+    """How long the same took, and what was killed where."""
     recovered_s: list[float] = field(default_factory=list)
     """From a worker's death until another one of the run wrote, whatever happened meanwhile."""
     failures: list[str] = field(default_factory=list)
@@ -149,7 +151,7 @@ class Tormentor(threading.Thread):
         with suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
         began = time.monotonic()
-        self.tally.hit(self.victim.trace(worker).last)
+        self.tally.hit(last := self.victim.trace(worker).last)
         self.tally.add("kills")
         self.epoch = worker.epoch
         troubles = self.stage.troubles
@@ -162,6 +164,7 @@ class Tormentor(threading.Thread):
             if self.stage.troubles == troubles and writing.epoch == heir.epoch == worker.epoch + 1:
                 self.tally.noticed_s.append(noticed - began)
                 self.tally.resumed_s.append(now - noticed)
+                self.tally.slow.append((round(now - noticed, 3), f"{self.victim.pair}, killed at {last}"))
 
     def kill(self) -> None:
         """Some crossings further, wherever that is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,9 @@ class World:
         self.target.close()
 
 
-@pytest.fixture
-def world(tmp_path: Path, postgres: PostgresServer, database: NewDatabase) -> Iterator[World]:
-    site = Site(tmp_path).start()
+@contextmanager
+def opened(site: Site, postgres: PostgresServer, database: NewDatabase) -> Iterator[World]:
+    """A world around a site that runs; both are gone afterwards."""
     world = None
     try:
         world = World(site, postgres, database(), database())
@@ -73,3 +74,9 @@ def world(tmp_path: Path, postgres: PostgresServer, database: NewDatabase) -> It
         if world is not None:
             world.close()
         site.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, postgres: PostgresServer, database: NewDatabase) -> Iterator[World]:
+    with opened(Site(tmp_path).start(), postgres, database) as world:
+        yield world

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import NewDatabase, World
+from e2e.conftest import NewDatabase, World, opened
 from fixtures.certificates import certificate
 from tidegate.model.certificate import kept
 from tidegate.testing.servers import PostgresServer
@@ -21,15 +21,8 @@ def secure(tmp_path: Path, postgres: PostgresServer, database: NewDatabase) -> I
     folder.mkdir(mode=0o700)
     authority = certificate(tmp_path, "authority", authority=True)
     made = certificate(tmp_path, by=authority, hosts=("tidegate.example",))
-    site = Site(folder, **made.flags).start()
-    world = None
-    try:
-        world = World(site, postgres, database(), database())
+    with opened(Site(folder, **made.flags).start(), postgres, database) as world:
         yield world
-    finally:
-        if world is not None:
-            world.close()
-        site.close()
 
 
 def test_a_task_runs_under_tls_and_keeps_its_worker_when_the_certificate_is_another_one(

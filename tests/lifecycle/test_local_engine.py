@@ -88,7 +88,7 @@ def test_a_worker_gets_its_address_and_token_what_is_handed_on_and_none_of_the_s
 
 
 @pytest.mark.parametrize(("given", "used"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")])
-def test_a_worker_has_the_allocator_that_gives_memory_back_unless_told_otherwise(
+def test_a_worker_has_the_systems_allocator_unless_told_otherwise(
     office: Office, given: dict[str, str], used: str
 ) -> None:
     show = "import pyarrow as pa; print(pa.default_memory_pool().backend_name)"

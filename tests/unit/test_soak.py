@@ -25,6 +25,11 @@ def test_what_comes_and_goes_has_none_and_what_stays_below_it_has() -> None:
     assert rising.slope_mb_h(0.0, 300.0) == pytest.approx(2.0)
 
 
+def test_what_is_seen_of_a_span_that_is_not_over_does_not_count() -> None:
+    tides = [100.0, 110.0, 120.0, 130.0, 140.0] * 4
+    assert seen(*tides, 190.0).slope_mb_h(0.0, 300.0) == pytest.approx(0.0)
+
+
 def test_what_was_before_the_time_to_warm_up_is_over_does_not_count() -> None:
     assert seen(10.0, 50.0, *[100.0] * 20).slope_mb_h(120.0, 60.0) == pytest.approx(0.0)
 

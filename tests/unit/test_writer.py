@@ -26,9 +26,6 @@ class SlowTarget:
     def monotonic(self) -> float:
         return self.now_s
 
-    def time(self) -> float:
-        return self.now_s
-
     def write(self, steps: Any, progress: Any) -> None:
         self.now_s += self.takes_s
 

@@ -48,12 +48,13 @@ class Memory:
         self.bytes.append(bytes)
 
     def slope_mb_h(self, since_s: float, least_of_s: float) -> float | None:
-        """Of a line (least squares) through the least of each span of that length from `since_s` on; megabytes an hour.
-        None where there are fewer than two."""
+        """Of a line (least squares) through the least of each whole span of that length from `since_s` on; megabytes an
+        hour. None where there are fewer than two."""
         least: dict[int, int] = {}
+        whole = int((self.at_s[-1] - since_s) // least_of_s)
         for at, held in zip(self.at_s, self.bytes, strict=True):
             span = int((at - since_s) // least_of_s)
-            if span >= 0:
+            if 0 <= span < whole:
                 least[span] = min(held, least.get(span, held))
         if len(least) < 2:
             return None
